@@ -1,0 +1,151 @@
+"""probe.toml: what BTF cannot say about a probe. Pure: text in, a checked model out."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from collector.errors import ManifestError
+from collector.instruments import DURATION_BUCKETS, AttributeValue, Instrument, InstrumentKind
+
+Condition = bool | list[str | int]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Hook(Part):
+    """One thing to attach; the first of `alternatives` (C functions) that this kernel takes is used.
+
+    account: the line of `enum account` that these programs keep. optional: the probe runs without it.
+    """
+
+    purpose: str
+    account: str
+    alternatives: list[str] = Field(min_length=1)
+    optional: bool = False
+
+
+class SnapshotOrigin(Part):
+    """program: an iterator over the elements of map `over`; sweep: an iterator run before it (finds what is new)."""
+
+    program: str
+    over: str = ""
+    sweep: str = ""
+    once: bool = False
+
+
+class Idle(Part):
+    """Entries of a counting map whose `field` (boot_ns) lies further back are removed."""
+
+    field: str
+    after_seconds: float = Field(gt=0)
+
+
+class Record(Part):
+    """struct: the C struct (for `map`: the name of key and value joined, from structs <struct>_key and <struct>_value).
+
+    Rows come from ring, snapshot and map, any of them; derived: a decoder makes them out of another record.
+    """
+
+    struct: str
+    ring: str = ""
+    map: str = ""
+    snapshot: SnapshotOrigin | None = None
+    derived: bool = False
+    decoder: str = ""
+    idle: Idle | None = None
+    store: Literal["", "flows", "lookups", "processes"] = ""
+    feeds: Literal["", "processes", "cgroups", "names"] = ""
+    key: str = ""
+    cumulative: list[str] = Field(default_factory=list)
+    once: list[str] = Field(default_factory=list)
+    constant: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _comes_from_somewhere(self) -> Record:
+        if not (self.ring or self.map or self.snapshot or self.derived):
+            raise ValueError("needs `ring`, `map`, `snapshot` or `derived`: where do its rows come from?")
+        if (self.cumulative or self.once) and not self.key and not self.map:
+            raise ValueError("`cumulative` and `once` need `key`, the field that identifies a row")
+        return self
+
+
+class Series(Part):
+    """One column under an instrument; `with` adds constant attributes."""
+
+    value: str = ""
+    where: dict[str, Condition] = Field(default_factory=dict)
+    constant: dict[str, AttributeValue] = Field(default_factory=dict, alias="with")
+
+
+class Metric(Part):
+    """One instrument and the columns that feed it."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$")
+    kind: InstrumentKind
+    unit: str
+    help: str = Field(min_length=10)
+    record: str
+    value: str = ""
+    where: dict[str, Condition] = Field(default_factory=dict)
+    known: list[str] = Field(default_factory=list)
+    identity: list[Literal["local", "peer"]] = Field(default_factory=list)
+    attributes: dict[str, str] = Field(default_factory=dict)
+    buckets: list[float] = Field(default_factory=list)
+    series: list[Series] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Metric:
+        if self.kind is InstrumentKind.HISTOGRAM and not (self.value or self.series):
+            raise ValueError("a histogram needs `value`")
+        if self.buckets != sorted(set(self.buckets)):
+            raise ValueError("`buckets` must ascend")
+        if self.series and self.value:
+            raise ValueError("give either `value` or `series`")
+        return self
+
+    def parts(self) -> list[Series]:
+        """The columns to feed; at least one."""
+        return self.series or [Series(value=self.value)]
+
+    def instrument(self) -> Instrument:
+        buckets = tuple(self.buckets) or (DURATION_BUCKETS if self.kind is InstrumentKind.HISTOGRAM else ())
+        return Instrument(self.name, self.kind, self.unit, self.help, buckets)
+
+
+class Manifest(Part):
+    """maps: kernel map -> the setting that sizes it. variables: C `const volatile` variable -> the setting that fills it."""
+
+    question: str = Field(min_length=10)
+    cost: str
+    oldest_kernel: str = Field(pattern=r"^\d+\.\d+$")
+    maps: dict[str, str] = Field(default_factory=dict)
+    variables: dict[str, str] = Field(default_factory=dict)
+    hook: list[Hook] = Field(min_length=1)
+    record: list[Record] = Field(min_length=1)
+    metric: list[Metric] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _metrics_name_records(self) -> Manifest:
+        records = {record.struct for record in self.record}
+        for metric in self.metric:
+            if metric.record not in records:
+                raise ValueError(f"metric {metric.name}: no [[record]] has struct = {metric.record!r}")
+        return self
+
+
+def parse_manifest(text: str, where: str) -> Manifest:
+    """ManifestError names the file (`where`), the key and what is allowed."""
+    try:
+        return Manifest.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ManifestError(f"{where} is not valid TOML: {error}.") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(step) for step in first["loc"]) or "the whole"
+        more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise ManifestError(f"{where}: {place}: {first['msg']}{more}.", "docs/adding-a-probe.md lists every key.") from None
