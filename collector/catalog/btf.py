@@ -102,6 +102,15 @@ class Btf:
         (encoding,) = struct.unpack_from("<I", self.data, entry.body)
         return bool((encoding >> 24) & 1)
 
+    def section_members(self, name: str) -> list[Member]:
+        """Variables of a data section (.rodata, .bss, .data): name, type, offset; empty when there is no such section."""
+        type_id = self.find("datasec", name)
+        found = []
+        for index in range(self.types[type_id].elements if type_id else 0):
+            variable, offset, _ = WORDS.unpack_from(self.data, self.types[type_id or 0].body + 12 * index)
+            found.append(Member(self.types[variable].name, self.types[variable].size_or_type, offset))
+        return found
+
     def enum_values(self, type_id: int) -> dict[int, str]:
         """number -> C name."""
         entry = self.types[type_id]

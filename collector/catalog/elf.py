@@ -11,29 +11,52 @@ MACHINE_BPF = 247
 SECTION = struct.Struct("<IIQQQQIIQQ")
 
 
+SYMBOL = struct.Struct("<IBBHQQ")
+DAMAGED = "The compiled probe is damaged."
+REMEDY = "Compile it again: make -C probes."
+
+
 def read_section(elf: bytes, wanted: str) -> bytes:
     """The bytes of section `wanted`; ManifestError when this is no little-endian BPF object or has no such section."""
+    check_header(elf)
+    try:
+        found = read_sections(elf).get(wanted)
+    except (struct.error, IndexError, ValueError):
+        raise ManifestError(DAMAGED, REMEDY) from None
+    if found is None:
+        raise ManifestError(f"The compiled probe has no section {wanted}.", "Compile it with clang -g: make -C probes.")
+    return found
+
+
+def read_symbols(elf: bytes) -> dict[str, int]:
+    """symbol -> offset in its section (compilers leave the offsets in BTF's data sections zero)."""
+    check_header(elf)
+    try:
+        sections = read_sections(elf)
+        names, table = sections[".strtab"], sections[".symtab"]
+        return {names[name : names.index(b"\0", name)].decode(): value for name, _, _, _, value, _ in SYMBOL.iter_unpack(table)}
+    except (struct.error, IndexError, ValueError, KeyError):
+        raise ManifestError(DAMAGED, REMEDY) from None
+
+
+def check_header(elf: bytes) -> None:
     if len(elf) < 64 or not elf.startswith(IDENTITY):
-        raise ManifestError("The compiled probe is not a 64-bit ELF file.", "Compile it again: make -C probes.")
+        raise ManifestError("The compiled probe is not a 64-bit ELF file.", REMEDY)
     machine = struct.unpack_from("<H", elf, 18)[0]
     if elf[5] != 1 or machine != MACHINE_BPF:
         raise ManifestError(
             f"The compiled probe is for machine {machine}, byte order {elf[5]}; needed: BPF (247), little-endian (1).",
             "Compile it on this machine: make -C probes clean all.",
         )
-    try:
-        return _find_section(elf, wanted)
-    except (struct.error, IndexError, ValueError):
-        raise ManifestError("The compiled probe is damaged.", "Compile it again: make -C probes.") from None
 
 
-def _find_section(elf: bytes, wanted: str) -> bytes:
+def read_sections(elf: bytes) -> dict[str, bytes]:
     (table,) = struct.unpack_from("<Q", elf, 40)
     size, count, names_index = struct.unpack_from("<HHH", elf, 58)
     headers = [SECTION.unpack_from(elf, table + size * index) for index in range(count)]
     names = headers[names_index][4]
+    found: dict[str, bytes] = {}
     for name, _, _, _, offset, length, *_ in headers:
         start = names + name
-        if elf[start : elf.index(b"\0", start)] == wanted.encode():
-            return elf[offset : offset + length]
-    raise ManifestError(f"The compiled probe has no section {wanted}.", "Compile it with clang -g: make -C probes.")
+        found.setdefault(elf[start : elf.index(b"\0", start)].decode(), elf[offset : offset + length])
+    return found

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from collector.batch import Field, Schema
+from collector.batch import Column, Field, Rows, Schema
 from collector.catalog.btf import Btf, KernelTypes
 from collector.errors import ManifestError
 
@@ -15,6 +18,44 @@ PLAIN_TYPEDEFS = frozenset(
     f"{prefix}{sign}{bits}" for prefix in ("", "__") for sign in ("u", "s") for bits in (8, 16, 32, 64)
 )  # fmt: skip
 OPAQUE_TYPEDEFS = ("ip_address",)
+ADDITIVE = ("", "byte_count", "duration_ns", "duration_us")
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A global variable of a probe: its section (.rodata before loading, .bss or .data while it runs) and place in it."""
+
+    name: str
+    section: str
+    offset: int
+    size: int
+    dtype: np.dtype[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MapLayout:
+    """How one row is made of a map's key and value. added: fields that are summed over CPUs; of the others the largest counts."""
+
+    key: np.dtype[np.void]
+    value: np.dtype[np.void]
+    added: frozenset[str]
+
+    def join(self, keys: Column, values: Column, dtype: np.dtype[np.void]) -> Rows:
+        """keys: uint8 (n, key size), values: uint8 (n, CPUs, value size rounded up to 8) -> n rows of `dtype`."""
+        rows = np.zeros(len(keys), dtype)
+        key_rows = np.ascontiguousarray(keys).view(self.key).reshape(len(keys))
+        exact = np.ascontiguousarray(values[:, :, : self.value.itemsize])
+        value_rows = exact.view(self.value).reshape(values.shape[:2])
+        for name in dtype.names or ():
+            if name in (self.key.names or ()):
+                rows[name] = key_rows[name]
+            elif values.shape[1] == 1:
+                rows[name] = value_rows[name][:, 0]
+            elif name in self.added:
+                rows[name] = value_rows[name].sum(axis=1)
+            else:
+                rows[name] = value_rows[name].max(axis=1)
+        return rows
 
 
 class StructReader:
@@ -29,11 +70,12 @@ class StructReader:
         dtype, fields = self._struct(probe, struct or record)
         return Schema(probe, record, dtype, fields)
 
-    def joined_schema(self, probe: str, record: str, structs: tuple[str, str]) -> Schema:
-        """One row out of a map's key and value: both structs' fields, packed one after the other.
+    def joined_schema(self, probe: str, record: str) -> tuple[Schema, MapLayout]:
+        """One row out of a map's key (struct <record>_key) and value (struct <record>_value).
 
         Padding fields (named pad...) are left out; a name in both structs is an error.
         """
+        structs = (f"{record}_key", f"{record}_value")
         parts = [self._struct(probe, name) for name in structs]
         formats: dict[str, object] = {}
         fields: list[Field] = []
@@ -43,7 +85,22 @@ class StructReader:
                     raise ManifestError(f"{probe}: field {entry.name} is both in struct {structs[0]} and {structs[1]}.")
                 formats[entry.name] = dtype[entry.name]
                 fields.append(entry)
-        return Schema(probe, record, np.dtype(list(formats.items())), tuple(fields))
+        added = frozenset(entry.name for entry in fields if entry.meaning in ADDITIVE)
+        layout = MapLayout(parts[0][0], parts[1][0], added)
+        return Schema(probe, record, np.dtype(list(formats.items())), tuple(fields)), layout
+
+    def variables(self, offsets: Mapping[str, int]) -> tuple[Variable, ...]:
+        """All global variables that hold numbers; `offsets` come from the symbol table."""
+        found = []
+        for section in (".rodata", ".data", ".bss"):
+            for member in self._btf.section_members(section):
+                try:
+                    code, _, _ = self._format(member.type_id)
+                except ManifestError:
+                    continue  # a pointer or a nested struct: nothing to set from outside
+                whole = np.dtype([("value", code)])
+                found.append(Variable(member.name, section, offsets.get(member.name, 0), whole.itemsize, whole["value"].base))
+        return tuple(found)
 
     def enum(self, name: str) -> dict[int, str]:
         """number -> short name of an enum that the probe declares (or the kernel has); empty when unknown."""

@@ -48,11 +48,12 @@ class Idle(Part):
 class Record(Part):
     """struct: the C struct (for `map`: the name of key and value joined, from structs <struct>_key and <struct>_value).
 
-    Rows come from ring, snapshot and map, any of them; derived: a decoder makes them out of another record.
+    Rows come from ring (its books: `account`), snapshot and map, any of them; derived: a decoder makes them.
     """
 
     struct: str
     ring: str = ""
+    account: str = ""
     map: str = ""
     snapshot: SnapshotOrigin | None = None
     derived: bool = False
@@ -69,6 +70,8 @@ class Record(Part):
     def _comes_from_somewhere(self) -> Record:
         if not (self.ring or self.map or self.snapshot or self.derived):
             raise ValueError("needs `ring`, `map`, `snapshot` or `derived`: where do its rows come from?")
+        if bool(self.ring) != bool(self.account):
+            raise ValueError("`ring` and `account` go together: which account feeds the ring?")
         if (self.cumulative or self.once) and not self.key and not self.map:
             raise ValueError("`cumulative` and `once` need `key`, the field that identifies a row")
         return self

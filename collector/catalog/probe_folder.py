@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from collector.batch import Schema
 from collector.catalog.btf import Btf, KernelTypes
-from collector.catalog.elf import read_section
-from collector.catalog.layout import StructReader
+from collector.catalog.elf import read_section, read_symbols
+from collector.catalog.layout import MapLayout, StructReader, Variable
 from collector.catalog.manifest import Manifest, parse_manifest
 from collector.errors import ManifestError, ProbeError
 
@@ -19,15 +21,19 @@ class Probe:
     """A probe as its folder describes it.
 
     object_bytes: the compiled program. schemas: by record; derived records have none (their decoder makes it).
-    accounts: the lines of `enum account` in order. book_fields: names of struct program_account in order.
+    accounts: the lines of `enum account` in order. book_dtype: struct program_account. ring_accounts: account -> the
+    record whose ring it feeds.
     """
 
     name: str
     manifest: Manifest
     object_bytes: bytes
     schemas: dict[str, Schema]
+    map_layouts: dict[str, MapLayout]
+    variables: tuple[Variable, ...]
     accounts: tuple[str, ...]
-    book_fields: tuple[str, ...]
+    book_dtype: np.dtype[np.void]
+    ring_accounts: dict[str, str]
 
 
 def find_folders(places: Sequence[Path]) -> list[Path]:
@@ -58,22 +64,36 @@ def read_probe(folder: Path, kernel: KernelTypes | None) -> Probe:
     except OSError as error:
         raise ProbeError(f"{path} cannot be read: {error.strerror}.", "Compile the probes: make -C probes.") from None
     reader = StructReader(Btf(read_section(content, ".BTF")), kernel)
-    schemas = read_schemas(folder.name, manifest, reader)
+    schemas, layouts = read_schemas(folder.name, manifest, reader)
     accounts = tuple(name for name in reader.enum("account").values() if name != "count")
-    books = reader.schema(folder.name, "program_account").dtype.names or ()
-    for hook in manifest.hook:
-        if hook.account not in accounts:
-            raise ManifestError(
-                f"{folder.name}: hook {hook.purpose!r} keeps account {hook.account!r}; the program has {accounts}."
-            )
-    return Probe(folder.name, manifest, content, schemas, accounts, books)
+    check_accounts(folder.name, manifest, accounts)
+    return Probe(
+        folder.name,
+        manifest,
+        content,
+        schemas,
+        layouts,
+        reader.variables(read_symbols(content)),
+        accounts,
+        reader.schema(folder.name, "program_account").dtype,
+        {record.account: record.struct for record in manifest.record if record.ring},
+    )
 
 
-def read_schemas(name: str, manifest: Manifest, reader: StructReader) -> dict[str, Schema]:
+def check_accounts(name: str, manifest: Manifest, accounts: tuple[str, ...]) -> None:
+    """Every book that the manifest speaks of is kept by the program."""
+    named = [hook.account for hook in manifest.hook] + [record.account for record in manifest.record if record.ring]
+    for account in named:
+        if account not in accounts:
+            raise ManifestError(f"{name}: account {account!r} is not in the program's enum account: {', '.join(accounts)}.")
+
+
+def read_schemas(name: str, manifest: Manifest, reader: StructReader) -> tuple[dict[str, Schema], dict[str, MapLayout]]:
     schemas: dict[str, Schema] = {}
+    layouts: dict[str, MapLayout] = {}
     for record in manifest.record:
         if record.map:
-            schemas[record.struct] = reader.joined_schema(name, record.struct, (f"{record.struct}_key", f"{record.struct}_value"))
+            schemas[record.struct], layouts[record.struct] = reader.joined_schema(name, record.struct)
         elif not record.derived:
             schemas[record.struct] = reader.schema(name, record.struct)
-    return schemas
+    return schemas, layouts

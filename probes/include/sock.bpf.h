@@ -20,7 +20,8 @@ static __always_inline __u32 netns_of_sock(const struct sock *sk)
 
 static __always_inline __u16 local_port_of_sock(const struct sock *sk)
 {
-	return BPF_CORE_READ(sk, __sk_common.skc_num);
+	/* skc_num is taken back before the state becomes TCP_CLOSE (tcp_set_state, inet_put_port); this stays */
+	return __builtin_bswap16(BPF_CORE_READ((const struct inet_sock *)sk, inet_sport));
 }
 
 static __always_inline __u16 remote_port_of_sock(const struct sock *sk)

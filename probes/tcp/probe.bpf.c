@@ -119,6 +119,9 @@ RECORD_RING(finished, struct tcp_connection);
 
 __u64 next_flow = 1;
 
+/* Moves when a socket without known owner appears: the collector then walks the open files. */
+__u64 sweep_wanted = 0;
+
 static __always_inline void start_state(struct connection_state *state, enum flow_role role)
 {
 	__builtin_memset(state, 0, sizeof(*state));
@@ -231,10 +234,12 @@ static __always_inline bool on_opening(const struct sock *sk, int to)
 	}
 	start_state(&state, to == TCP_STATE_ESTABLISHED ? FLOW_ROLE_SERVER : FLOW_ROLE_CLIENT);
 	state.opened_at = bpf_ktime_get_boot_ns();
-	if (to == TCP_STATE_ESTABLISHED)
+	if (to == TCP_STATE_ESTABLISHED) {
 		state.established_at = state.opened_at;
-	else
+		__sync_fetch_and_add(&sweep_wanted, 1);
+	} else {
 		own_by_current(&state, OWNER_EVIDENCE_CONNECT);
+	}
 	return bpf_map_update_elem(&connections, &key, &state, BPF_ANY) == 0;
 }
 

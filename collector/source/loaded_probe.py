@@ -1,0 +1,223 @@
+"""One probe in the kernel: the hooks that were chosen, its rings, maps, iterators and books."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from collector.accounts import Book
+from collector.batch import Batch, BatchKind, Rows, Schema
+from collector.catalog.manifest import Hook, Record
+from collector.catalog.probe_folder import Probe
+from collector.errors import LoadError
+from collector.probe_status import HookStatus
+from collector.source.libbpf import Libbpf
+from collector.source.map_reader import MapReader, read_array, read_iterator
+from collector.source.perf_buffer import PerfBuffer
+from collector.source.program_object import ProgramObject
+from collector.source.ring_buffer import RingBuffer
+
+NANOSECONDS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSettings:
+    """What the user decides about the kernel side.
+
+    perf_buffer: use per-CPU perf buffers. ring_bytes: of each ring (per CPU for perf). values: settings by name, for
+    map sizes and program variables that manifests refer to. cgroup_root: where cgroup v2 is mounted, or None.
+    """
+
+    perf_buffer: bool = False
+    ring_bytes: int = 1 << 20
+    values: dict[str, int | Sequence[int]] = field(default_factory=dict)
+    cgroup_root: Path | None = None
+
+
+class LoadedProbe:
+    """Opened with the programs named in `choice` (hook purpose -> C function); close() takes everything out of the kernel."""
+
+    def __init__(self, probe: Probe, libbpf: Libbpf, settings: LoadSettings) -> None:
+        self.probe = probe
+        self._libbpf = libbpf
+        self._settings = settings
+        self._object = ProgramObject(probe.name, libbpf)
+        self._rings: dict[str, RingBuffer | PerfBuffer] = {}
+        self._maps: dict[str, MapReader] = {}
+        self._iterators: dict[str, int] = {}
+        self._sweeps_wanted: dict[str, int] = {}
+        self.hooks: list[HookStatus] = []
+
+    def open(self, choice: dict[str, str]) -> None:
+        """LoadError says which program or map the kernel refused; nothing stays behind then."""
+        try:
+            self._load(choice)
+            self._open_readers(choice)
+            for hook in self.probe.manifest.hook:
+                if hook.purpose in choice:
+                    self._attach(hook, choice[hook.purpose])
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self, choice: dict[str, str]) -> None:
+        self._object.open(self.probe.object_bytes)
+        for program in choice.values():
+            if program not in self._object.programs:
+                raise LoadError(f"{self.probe.name}: the object has no program {program}.", "Check `alternatives` in probe.toml.")
+            self._object.select(program)
+        for name, setting in self.probe.manifest.maps.items():
+            size = self._settings.values[setting]
+            if isinstance(size, int):
+                self._object.resize_map(name, size)
+        processors = self._libbpf.call("libbpf_num_possible_cpus")
+        for record in self.probe.manifest.record:
+            if record.ring and self._settings.perf_buffer:
+                self._object.use_perf_buffer(record.ring, processors)
+            elif record.ring:
+                self._object.resize_map(record.ring, self._settings.ring_bytes)
+        self._set_variables()
+        self._object.load()
+
+    def _set_variables(self) -> None:
+        """Fills `const volatile` variables; their place comes from the object's BTF."""
+        wanted: dict[str, int | Sequence[int]] = {
+            "use_perf_buffer": int(self._settings.perf_buffer),
+            "agent_process_id": os.getpid(),
+        }
+        wanted |= {name: self._settings.values[setting] for name, setting in self.probe.manifest.variables.items()}
+        section = self._object.initial_bytes(".rodata")
+        for variable in self.probe.variables:
+            if section is not None and variable.name in wanted:
+                values = np.atleast_1d(np.asarray(wanted[variable.name])).astype(variable.dtype)
+                content = values.tobytes()[: variable.size]
+                section[variable.offset : variable.offset + len(content)] = content
+
+    def _attach(self, hook: Hook, program: str) -> None:
+        section = self._object.section(program)
+        if section.startswith("iter/"):
+            over = next(
+                (r.snapshot.over for r in self._records_with_snapshot() if r.snapshot and r.snapshot.program == program), ""
+            )
+            self._iterators[program] = self._object.attach_iterator(program, over)
+        elif section.startswith("cgroup"):
+            self._attach_cgroup(program)
+        else:
+            self._object.attach(program)
+        self.hooks.append(HookStatus(hook.purpose, program, section))
+
+    def _attach_cgroup(self, program: str) -> None:
+        root = self._settings.cgroup_root
+        if root is None:
+            raise LoadError("No cgroup v2 hierarchy is mounted.", "mount -t cgroup2 none /sys/fs/cgroup/unified")
+        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self._object.attach_cgroup(program, descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _open_readers(self, choice: dict[str, str]) -> None:
+        for record in self.probe.manifest.record:
+            dtype = self.probe.schemas[record.struct].dtype if record.struct in self.probe.schemas else None
+            if record.ring and dtype is not None:
+                kernel_map, size = self._object.map(record.ring), self._settings.ring_bytes
+                if self._settings.perf_buffer:
+                    self._rings[record.struct] = PerfBuffer(self._libbpf, kernel_map, size, dtype)
+                else:
+                    self._rings[record.struct] = RingBuffer(kernel_map.file_descriptor, size, dtype)
+            if record.map:
+                self._maps[record.struct] = MapReader(self._libbpf, self._object.map(record.map))
+
+    def _records_with_snapshot(self) -> Iterable[Record]:
+        return (record for record in self.probe.manifest.record if record.snapshot)
+
+    def drain(self) -> list[Batch]:
+        """What is in the rings."""
+        batches = []
+        for struct, ring in self._rings.items():
+            rows = ring.drain()
+            if len(rows):
+                batches.append(Batch(self.probe.schemas[struct], BatchKind.EVENTS, rows))
+        return batches
+
+    def take_snapshot(self, now_boot_ns: int, *, first: bool) -> list[Batch]:
+        """What exists now: iterators and maps. An empty snapshot is news too."""
+        batches = []
+        for record in self.probe.manifest.record:
+            schema = self.probe.schemas.get(record.struct)
+            if schema is None:
+                continue
+            if record.snapshot and (first or not record.snapshot.once) and record.snapshot.program in self._iterators:
+                self._sweep(record.snapshot.sweep, first=first)
+                rows = read_iterator(self._libbpf, self._iterators[record.snapshot.program], schema.dtype)
+                batches.append(Batch(schema, BatchKind.SNAPSHOT, rows))
+            if record.map:
+                batches.append(Batch(schema, BatchKind.SNAPSHOT, self._read_map(record, schema, now_boot_ns)))
+        return batches
+
+    def _sweep(self, program: str, *, first: bool) -> None:
+        """Runs the iterator that finds what is new, when the probe's `sweep_wanted` counter has moved (or at first)."""
+        if program not in self._iterators:
+            return
+        wanted = self.variable("sweep_wanted")
+        if first or wanted != self._sweeps_wanted.get(program):
+            self._sweeps_wanted[program] = wanted
+            read_iterator(self._libbpf, self._iterators[program], np.dtype("u1"))
+
+    def variable(self, name: str) -> int:
+        """The value now of a global number of the program; 0 when it has none of that name."""
+        place = next((entry for entry in self.probe.variables if entry.name == name), None)
+        if place is None:
+            return 0
+        section = self._object.section_bytes(place.section)
+        return int.from_bytes(section[place.offset : place.offset + place.size], "little")
+
+    def _read_map(self, record: Record, schema: Schema, now_boot_ns: int) -> Rows:
+        keys, values = self._maps[record.struct].read()
+        layout = self.probe.map_layouts[record.struct]
+        rows = layout.join(keys, values, schema.dtype)
+        if record.idle:
+            limit = now_boot_ns - int(record.idle.after_seconds * NANOSECONDS)
+            for index in np.flatnonzero(rows[record.idle.field] < max(limit, 0)):
+                final = self._maps[record.struct].remove(keys[index].tobytes())
+                if final is not None:
+                    value = np.frombuffer(final, np.uint8).reshape(1, values.shape[1], values.shape[2])
+                    rows[index] = layout.join(keys[index : index + 1], value, schema.dtype)[0]
+        return rows
+
+    def books(self) -> list[Book]:
+        """One per account; delivered accounts are those whose hook feeds a ring."""
+        fields = self.probe.book_dtype.names or ()
+        table = read_array(self._libbpf, self._object.map("accounts"), self.probe.book_dtype)
+        ring_accounts = {name: struct for name, struct in self.probe.ring_accounts.items() if struct in self._rings}
+        books = []
+        for index, account in enumerate(self.probe.accounts):
+            row = {name: int(table[name][index]) for name in fields}
+            dropped = {name.removeprefix("dropped_"): row[name] for name in fields if name.startswith("dropped_")}
+            ring = self._rings.get(ring_accounts.get(account, ""))
+            books.append(
+                Book(
+                    self.probe.name, account, row["seen"], row["emitted"], row["filtered"], row["sampled"], dropped,
+                    ring is not None, ring.decoded if ring else 0, ring.undecodable if ring else 0,
+                )
+            )  # fmt: skip
+        return books
+
+    def fills(self) -> dict[str, float]:
+        """How full each ring was when it was drained last, 0..1."""
+        return {struct: ring.fill for struct, ring in self._rings.items()}
+
+    def program_descriptors(self) -> dict[str, int]:
+        return {hook.program: self._object.program_descriptor(hook.program) for hook in self.hooks}
+
+    def close(self) -> None:
+        for ring in self._rings.values():
+            with suppress(BufferError):  # a caller still holds a view; the mapping goes with it
+                ring.close()
+        self._rings.clear()
+        self._object.close()

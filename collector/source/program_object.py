@@ -1,0 +1,171 @@
+"""One compiled probe in libbpf's hands: opened, adjusted, loaded, attached, closed."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from collector.errors import LoadError
+from collector.source.libbpf import BatchOptions, IterAttachOptions, IterLinkInfoMap, Libbpf, LibbpfError, OpenOptions
+
+RINGBUF, PERF_EVENT_ARRAY = 27, 4
+PERCPU_TYPES = (5, 6, 10, 21)  # enum bpf_map_type: PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH, PERCPU_CGROUP_STORAGE
+LOG_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class KernelMap:
+    """A map of a loaded object. max_entries of a ring buffer is its size in bytes."""
+
+    name: str
+    file_descriptor: int
+    kind: int
+    key_size: int
+    value_size: int
+    max_entries: int
+
+    @property
+    def per_cpu(self) -> bool:
+        return self.kind in PERCPU_TYPES
+
+
+@dataclass(slots=True)
+class ProgramObject:
+    """Life: open -> adjust -> load -> attach -> close. Links die with the process even if `close` is never reached."""
+
+    name: str
+    libbpf: Libbpf
+    handle: int = 0
+    programs: dict[str, int] = field(default_factory=dict)
+    maps: dict[str, int] = field(default_factory=dict)
+    links: list[int] = field(default_factory=list)
+    _content: object = None
+    _logs: list[object] = field(default_factory=list)
+
+    def open(self, content: bytes) -> None:
+        """LoadError when libbpf cannot read the object. No program is selected yet."""
+        self._content = ctypes.create_string_buffer(content, len(content))
+        options = OpenOptions(sz=ctypes.sizeof(OpenOptions), object_name=self.name.encode()[:15])
+        try:
+            self.handle = self.libbpf.pointer(
+                "bpf_object__open_mem", ctypes.addressof(self._content), len(content), ctypes.byref(options)
+            )
+        except LibbpfError as error:
+            raise LoadError(f"{self.name}: libbpf cannot open the object: {self._reason(error)}") from None
+        self.programs = dict(self._walk("bpf_object__next_program", "bpf_program__name"))
+        self.maps = dict(self._walk("bpf_object__next_map", "bpf_map__name"))
+        for program in self.programs.values():
+            self.libbpf.call("bpf_program__set_autoload", program, False)
+
+    def _walk(self, step: str, name: str) -> Iterable[tuple[str, int]]:
+        item = self.libbpf.plain(step, self.handle, None)
+        while item:
+            yield self.libbpf.plain(name, item).decode(), item
+            item = self.libbpf.plain(step, self.handle, item)
+
+    def section(self, program: str) -> str:
+        return str(self.libbpf.plain("bpf_program__section_name", self.programs[program]).decode())
+
+    def select(self, program: str) -> None:
+        """This program will be loaded; its verifier log is kept for the error message."""
+        log = ctypes.create_string_buffer(LOG_BYTES)
+        self._logs.append(log)
+        self.libbpf.call("bpf_program__set_log_buf", self.programs[program], ctypes.addressof(log), LOG_BYTES)
+        self.libbpf.call("bpf_program__set_autoload", self.programs[program], True)
+
+    def resize_map(self, name: str, entries: int) -> None:
+        self.libbpf.call("bpf_map__set_max_entries", self.maps[name], entries)
+
+    def use_perf_buffer(self, name: str, processors: int) -> None:
+        """Turns a ring buffer map into a perf event array; the program's `use_perf_buffer` must be set too."""
+        handle = self.maps[name]
+        self.libbpf.call("bpf_map__set_type", handle, PERF_EVENT_ARRAY)
+        self.libbpf.call("bpf_map__set_key_size", handle, 4)
+        self.libbpf.call("bpf_map__set_value_size", handle, 4)
+        self.libbpf.call("bpf_map__set_max_entries", handle, processors)
+
+    def initial_bytes(self, suffix: str) -> memoryview | None:
+        """What the section (.rodata, .bss, .data) will start with, writable before loading; None when there is no such section."""
+        handle = next((handle for name, handle in self.maps.items() if name.endswith(suffix)), None)
+        if handle is None:
+            return None
+        size = ctypes.c_size_t()
+        address = self.libbpf.pointer("bpf_map__initial_value", handle, ctypes.byref(size))
+        return memoryview((ctypes.c_char * size.value).from_address(address)).cast("B")
+
+    def section_bytes(self, suffix: str) -> bytes:
+        """The section as it is now in the kernel; KeyError when there is none."""
+        section = self.map(next(name for name in self.maps if name.endswith(suffix)))
+        key, content = ctypes.c_uint32(0), ctypes.create_string_buffer(section.value_size)
+        self.libbpf.call("bpf_map_lookup_elem", section.file_descriptor, ctypes.byref(key), content)
+        return content.raw
+
+    def load(self) -> None:
+        """LoadError carries libbpf's and the verifier's own words."""
+        self.libbpf.take_log()
+        try:
+            self.libbpf.call("bpf_object__load", self.handle)
+        except LibbpfError as error:
+            raise LoadError(f"{self.name}: the kernel refused it: {self._reason(error)}") from None
+        finally:
+            self._logs.clear()
+
+    def _reason(self, error: LibbpfError) -> str:
+        """The last words of the verifier when it spoke, libbpf's first warning otherwise."""
+        spoken = [log.value.decode(errors="replace") for log in self._logs if log.value]  # type: ignore[attr-defined]
+        lines = [line for line in (spoken[-1] if spoken else "").splitlines() if line and not line.startswith("processed ")]
+        warnings = [line.removeprefix("libbpf: ") for line in self.libbpf.take_log() if "BEGIN PROG LOAD LOG" not in line]
+        return "; ".join([*warnings[:1], *lines[-2:]]) or error.cause
+
+    def attach(self, program: str) -> None:
+        self._keep(program, lambda handle: self.libbpf.pointer("bpf_program__attach", handle))
+
+    def attach_cgroup(self, program: str, cgroup_descriptor: int) -> None:
+        self._keep(program, lambda handle: self.libbpf.pointer("bpf_program__attach_cgroup", handle, cgroup_descriptor))
+
+    def attach_iterator(self, program: str, over: str) -> int:
+        """Attaches an iterator (over the elements of map `over`, '' for none); the link's file descriptor."""
+        if not over:
+            self._keep(program, lambda handle: self.libbpf.pointer("bpf_program__attach_iter", handle, None))
+        else:
+            info = IterLinkInfoMap(map_fd=self.libbpf.call("bpf_map__fd", self.maps[over]))
+            options = IterAttachOptions(ctypes.sizeof(IterAttachOptions), ctypes.pointer(info), ctypes.sizeof(info))
+            self._keep(program, lambda handle: self.libbpf.pointer("bpf_program__attach_iter", handle, ctypes.byref(options)))
+        return int(self.libbpf.call("bpf_link__fd", self.links[-1]))
+
+    def _keep(self, program: str, attach: Callable[[int], int]) -> None:
+        self.libbpf.take_log()
+        try:
+            self.links.append(attach(self.programs[program]))
+        except LibbpfError as error:
+            raise LoadError(f"{self.name}: {self.section(program)} cannot be attached: {self._reason(error)}") from None
+
+    def map(self, name: str) -> KernelMap:
+        """KeyError when the object has no such map."""
+        handle = self.maps[name]
+        ask = self.libbpf.plain
+        return KernelMap(
+            name,
+            ask("bpf_map__fd", handle),
+            ask("bpf_map__type", handle),
+            ask("bpf_map__key_size", handle),
+            ask("bpf_map__value_size", handle),
+            ask("bpf_map__max_entries", handle),
+        )
+
+    def program_descriptor(self, program: str) -> int:
+        return int(self.libbpf.plain("bpf_program__fd", self.programs[program]))
+
+    def close(self) -> None:
+        for link in reversed(self.links):
+            self.libbpf.plain("bpf_link__destroy", link)
+        self.links.clear()
+        if self.handle:
+            self.libbpf.plain("bpf_object__close", self.handle)
+            self.handle = 0
+        self._content = None
+
+
+def batch_options() -> BatchOptions:
+    return BatchOptions(sz=ctypes.sizeof(BatchOptions))

@@ -1,0 +1,85 @@
+/* IP packets as a cgroup_skb program sees them: the data starts at the IP header, the socket is known. */
+#ifndef HONEYGUIDE_PACKET_BPF_H
+#define HONEYGUIDE_PACKET_BPF_H
+
+#include "sock.bpf.h"
+
+#define PROTOCOL_TCP 6
+#define PROTOCOL_UDP 17
+#define IPV4_HEADER_BYTES 20
+#define IPV4_PROTOCOL 9
+#define IPV4_SOURCE 12
+#define IPV4_DESTINATION 16
+#define IPV6_HEADER_BYTES 40
+#define IPV6_NEXT_HEADER 6
+#define IPV6_SOURCE 8
+#define IPV6_DESTINATION 24
+#define UDP_HEADER_BYTES 8
+#define PASS_PACKET 1 /* what every program here returns: it only looks */
+
+struct packet {
+	__u32 transport_offset; /* of the UDP or TCP header, from the IP header */
+	__u8 protocol;
+	bool ipv6;
+	__u16 pad;
+};
+
+/* The kernel's own view of the packet; its socket is a full one, BPF_CGROUP_RUN_PROG_INET_* sees to that. */
+static __always_inline const struct sock *sock_of_packet(const struct __sk_buff *skb)
+{
+	return BPF_CORE_READ((const struct sk_buff *)skb, sk);
+}
+
+/* Extension headers (RFC 8200) are rare: then the kernel's parse is used, not one of our own. */
+static __always_inline bool find_transport_after_extensions(const struct __sk_buff *skb, struct packet *packet)
+{
+	const struct sk_buff *kernel_skb = (const void *)skb;
+	const struct sock *sk = sock_of_packet(skb);
+
+	packet->protocol = BPF_CORE_READ(sk, sk_protocol);
+	packet->transport_offset = (__u16)(BPF_CORE_READ(kernel_skb, transport_header) - BPF_CORE_READ(kernel_skb, network_header));
+	return true;
+}
+
+/* First thing on every packet of the node, so: no helper call for TCP and UDP. False: not IP, or cut short. */
+static __always_inline bool find_transport(const struct __sk_buff *skb, struct packet *packet)
+{
+	const __u8 *data = (const void *)(long)skb->data, *end = (const void *)(long)skb->data_end;
+
+	if (data + IPV4_HEADER_BYTES > end)
+		return false;
+	packet->ipv6 = data[0] >> 4 == 6;
+	if (!packet->ipv6) {
+		packet->protocol = data[IPV4_PROTOCOL];
+		packet->transport_offset = (data[0] & 15) * 4;
+		return true;
+	}
+	packet->protocol = data[IPV6_NEXT_HEADER];
+	packet->transport_offset = IPV6_HEADER_BYTES;
+	switch (packet->protocol) {
+	case 0: /* hop by hop */
+	case 43: /* routing */
+	case 44: /* fragment */
+	case 60: /* destination options */
+		return find_transport_after_extensions(skb, packet);
+	default:
+		return true;
+	}
+}
+
+static __always_inline bool read_packet_addresses(const struct __sk_buff *skb, const struct packet *packet,
+						  ip_address *source, ip_address *destination)
+{
+	__be32 pair[2];
+
+	if (packet->ipv6)
+		return !bpf_skb_load_bytes(skb, IPV6_SOURCE, source, sizeof(*source)) &&
+		       !bpf_skb_load_bytes(skb, IPV6_DESTINATION, destination, sizeof(*destination));
+	if (bpf_skb_load_bytes(skb, IPV4_SOURCE, pair, sizeof(pair)))
+		return false;
+	ip_address_from_ipv4(source, pair[0]);
+	ip_address_from_ipv4(destination, pair[1]);
+	return true;
+}
+
+#endif
