@@ -86,7 +86,7 @@ class ProgramObject:
         self.libbpf.call("bpf_map__set_max_entries", handle, processors)
 
     def initial_bytes(self, suffix: str) -> memoryview | None:
-        """What the section (.rodata, .bss, .data) will start with, writable before loading; None when there is no such section."""
+        """What the section (.rodata, .bss, .data) will start with, writable before loading; None when there is none."""
         handle = next((handle for name, handle in self.maps.items() if name.endswith(suffix)), None)
         if handle is None:
             return None

@@ -1,0 +1,169 @@
+"""All probes of the running kernel as one source of batches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from collector.accounts import Book
+from collector.batch import Batch, Schema
+from collector.catalog.probe_folder import Probe, find_folders, read_manifest, read_probe
+from collector.clock import NANOSECONDS, Clock
+from collector.errors import HoneyguideError, ProbeError
+from collector.probe_status import ProbeState, ProbeStatus, ProgramCost
+from collector.source.hook_choice import load_probe
+from collector.source.hook_support import KernelFacts, read_kernel_facts
+from collector.source.libbpf import Libbpf, load_libbpf
+from collector.source.loaded_probe import LoadedProbe, LoadSettings
+from collector.source.program_statistics import RunTimeStatistics, read_runs
+
+log = logging.getLogger(__name__)
+
+Seed = Callable[[Schema], Batch]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """places: folders that hold probe folders. wanted: probe names, empty for all. seeds: `feeds` of a record -> what
+    was there before the agent, read from files."""
+
+    places: Sequence[Path]
+    load: LoadSettings
+    snapshot_interval_ns: int = 5 * NANOSECONDS
+    wanted: frozenset[str] = frozenset()
+    disabled: frozenset[str] = frozenset()
+    seeds: dict[str, Seed] = field(default_factory=dict)
+    statistics: bool = False
+
+
+class KernelSource:
+    """Opens every probe that this kernel supports; one that cannot run is listed with cause and remedy."""
+
+    def __init__(self, settings: SourceSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._loaded: list[LoadedProbe] = []
+        self._statuses: dict[str, ProbeStatus] = {}
+        self._next_snapshot_ns = 0
+        self._first = True
+        self._libbpf: Libbpf | None = None
+        self._statistics: RunTimeStatistics | None = None
+        self.probes: list[Probe] = []
+
+    @property
+    def finished(self) -> bool:
+        return False
+
+    def open(self) -> None:
+        """HoneyguideError when libbpf is missing or no probe at all can run."""
+        libbpf = self._libbpf = load_libbpf()
+        facts = read_kernel_facts()
+        load = replace(self._settings.load, cgroup_root=facts.cgroup_root)
+        try:
+            for folder in find_folders(self._settings.places):
+                self._open_probe(folder, libbpf, load, facts)
+        except BaseException:
+            self.close()
+            raise
+        if not self._loaded:
+            causes = (
+                "; ".join(f"{status.probe}: {status.cause}" for status in self._statuses.values()) or "no probe folder was found"
+            )
+            raise HoneyguideError(f"No probe can run here: {causes}.", "`honeyguide doctor` says what is missing.")
+        self._loaded.sort(key=lambda probe: not any(record.feeds for record in probe.probe.manifest.record))
+        self._statistics = RunTimeStatistics(libbpf)
+        if self._settings.statistics:
+            self._statistics.switch_on()
+
+    def _open_probe(self, folder: Path, libbpf: Libbpf, load: LoadSettings, facts: KernelFacts) -> None:
+        name, question = folder.name, ""
+        try:
+            question = read_manifest(folder).question
+            if name in self._settings.disabled or (self._settings.wanted and name not in self._settings.wanted):
+                self._statuses[name] = ProbeStatus(name, question, ProbeState.DISABLED, cause="switched off by the settings")
+                return
+            probe = read_probe(folder, facts.types)
+            loaded = load_probe(probe, libbpf, load, facts)
+        except ProbeError as error:
+            log.warning("probe %s cannot run: %s %s", name, error.cause, error.remedy)
+            self._statuses[name] = ProbeStatus(name, question, ProbeState.REFUSED, cause=error.cause, remedy=error.remedy)
+            return
+        self.probes.append(probe)
+        self._loaded.append(loaded)
+        self._statuses[name] = ProbeStatus(name, question, ProbeState.RUNNING, tuple(loaded.hooks))
+
+    def read(self) -> list[Batch]:
+        """Drains all rings; when the interval is over, snapshots too.
+
+        Rings first: what a snapshot shows was still there after everything that the rings said had ended.
+        """
+        self._clock.measure()
+        batches = self._read_seeds() if self._first else []
+        for probe in self._loaded:
+            batches += probe.drain()
+        now = self._clock.boot_ns()
+        if now >= self._next_snapshot_ns:
+            self._next_snapshot_ns = now + self._settings.snapshot_interval_ns
+            for probe in self._loaded:
+                batches += probe.take_snapshot(now, first=self._first)
+            self._first = False
+        return batches
+
+    def _read_seeds(self) -> list[Batch]:
+        """What files know about the time before the agent, as rows of the records that will carry it on."""
+        return [
+            self._settings.seeds[record.feeds](probe.probe.schemas[record.struct])
+            for probe in self._loaded
+            for record in probe.probe.manifest.record
+            if record.feeds in self._settings.seeds
+        ]
+
+    def books(self) -> list[Book]:
+        return [book for probe in self._loaded for book in self._books_of(probe)]
+
+    def _books_of(self, probe: LoadedProbe) -> list[Book]:
+        """The probe's books, with the runs that the kernel skipped."""
+        assert self._libbpf is not None
+        books = probe.books()
+        hooks = {hook.purpose: hook.account for hook in probe.probe.manifest.hook}
+        descriptors = probe.program_descriptors()
+        missed: dict[str, int] = {}
+        for hook in probe.hooks:
+            account = hooks[hook.purpose]
+            missed[account] = missed.get(account, 0) + read_runs(self._libbpf, descriptors[hook.program]).missed
+        return [replace(book, missed=missed.get(book.account, 0)) for book in books]
+
+    def statuses(self) -> list[ProbeStatus]:
+        running = {probe.probe.name: probe for probe in self._loaded}
+        return [
+            replace(status, costs=self._costs(running[name])) if name in running else status
+            for name, status in self._statuses.items()
+        ]
+
+    def _costs(self, probe: LoadedProbe) -> tuple[ProgramCost, ...]:
+        assert self._libbpf is not None
+        return tuple(
+            ProgramCost(program, runs.run_time_ns, runs.runs)
+            for program, descriptor in probe.program_descriptors().items()
+            for runs in [read_runs(self._libbpf, descriptor)]
+        )
+
+    def switch_statistics(self, *, on: bool) -> None:
+        """Run-time statistics of all BPF programs of the node; HoneyguideError when the kernel refuses."""
+        if self._statistics is not None:
+            self._statistics.switch_on() if on else self._statistics.switch_off()
+
+    def fills(self) -> dict[tuple[str, str], float]:
+        """(probe, record) -> how full its ring was at the last drain, 0..1."""
+        return {(probe.probe.name, record): fill for probe in self._loaded for record, fill in probe.fills().items()}
+
+    def close(self) -> None:
+        for probe in self._loaded:
+            with suppress(OSError):
+                probe.close()
+        self._loaded.clear()
+        if self._statistics is not None:
+            self._statistics.switch_off()
