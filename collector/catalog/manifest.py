@@ -48,6 +48,8 @@ class Idle(Part):
 class Record(Part):
     """struct: the C struct (for `map`: the name of key and value joined, from structs <struct>_key and <struct>_value).
 
+    key identifies a row across snapshots; cumulative: counters; once: fields that become non-zero one time; born: zero
+    for what is older than the agent, so that counting starts at its first value.
     Rows come from ring (its books: `account`), snapshot and map, any of them; derived: a decoder makes them.
     """
 
@@ -64,6 +66,7 @@ class Record(Part):
     key: str = ""
     cumulative: list[str] = Field(default_factory=list)
     once: list[str] = Field(default_factory=list)
+    born: str = ""
     constant: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -1,0 +1,157 @@
+"""All metrics of all manifests: batches in, points out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from collector.aggregate.cumulative import CumulativeFields, CumulativeJoin
+from collector.aggregate.feed import Feed
+from collector.aggregate.histogram import BucketLayout
+from collector.aggregate.series import Labels, SeriesTable
+from collector.batch import Batch
+from collector.catalog.manifest import Manifest, Record
+from collector.instruments import AttributeValue, HistogramValue, Instrument, InstrumentKind, InstrumentSnapshot, Point
+from collector.workload import Workload
+
+log = logging.getLogger(__name__)
+
+Resolve = Callable[[int], Workload]
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateSettings:
+    """max_series: of each instrument. exponential: keep base-2 exponential histograms too."""
+
+    max_series: int = 2000
+    exponential: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesCount:
+    """Of one instrument. overflowed: rows counted under the overflow series. evicted: series removed."""
+
+    instrument: str
+    active: int
+    overflowed: int
+    evicted: int
+
+
+class Aggregator:
+    """Fed by the pipeline, read by exporters under the pipeline's lock. resolve: workload number -> its names as of now."""
+
+    def __init__(self, settings: AggregateSettings, resolve: Resolve) -> None:
+        self._settings = settings
+        self._resolve = resolve
+        self._feeds: dict[tuple[str, str], list[Feed]] = {}
+        self._instruments: dict[str, tuple[Instrument, Feed]] = {}
+        self._joins: dict[tuple[str, str], CumulativeJoin] = {}
+        self.rejected: dict[str, int] = {}
+
+    def add_probe(self, name: str, manifest: Manifest, map_keys: Mapping[str, tuple[str, ...]]) -> None:
+        """map_keys: for records that come from a map, the fields of its key."""
+        for record in manifest.record:
+            fields = cumulative_fields(record, map_keys.get(record.struct, ()))
+            if fields:
+                self._joins[(name, record.struct)] = CumulativeJoin(fields)
+        for metric in manifest.metric:
+            instrument = metric.instrument()
+            buckets = None
+            if instrument.kind is InstrumentKind.HISTOGRAM:
+                buckets = BucketLayout(instrument.buckets, self._settings.exponential)
+            feed = Feed(metric, SeriesTable(buckets.width if buckets else 1, self._settings.max_series), buckets)
+            self._instruments[instrument.name] = (instrument, feed)
+            self._feeds.setdefault((name, metric.record), []).append(feed)
+
+    def join(self, batch: Batch) -> Batch:
+        """The batch with its increases, for records that carry cumulative counters; unchanged otherwise."""
+        join = self._joins.get((batch.schema.probe, batch.schema.record))
+        return join.join(batch) if join else batch
+
+    def add(self, batch: Batch, now: float) -> None:
+        """A metric that does not fit its rows is taken out and named once; the others go on. now: unix seconds."""
+        feeds = self._feeds.get((batch.schema.probe, batch.schema.record), [])
+        for feed in list(feeds):
+            try:
+                feed.add(batch, now)
+            except (KeyError, ValueError, TypeError) as error:
+                log.warning(
+                    "metric %s is switched off: it does not fit record %s: %s", feed.metric.name, batch.schema.record, error
+                )
+                self.rejected[feed.metric.name] = self.rejected.get(feed.metric.name, 0) + len(batch)
+                feeds.remove(feed)
+
+    def snapshot(self) -> list[InstrumentSnapshot]:
+        """All series as of now; those whose names have become equal are one."""
+        return [
+            InstrumentSnapshot(instrument, merge_points(self._points(feed))) for instrument, feed in self._instruments.values()
+        ]
+
+    def _points(self, feed: Feed) -> Iterable[Point]:
+        for place, labels in feed.table.active():
+            columns = feed.table.values[place]
+            value = feed.buckets.value(columns) if feed.buckets else float(columns[0])
+            yield Point(self._workload(labels.local), self._attributes(labels), value, float(feed.table.started_at[place]))
+
+    def _workload(self, number: int) -> Workload | None:
+        return None if number < 0 else self._resolve(number)
+
+    def _attributes(self, labels: Labels) -> Mapping[str, AttributeValue]:
+        if labels.peer < 0:
+            return labels.attributes
+        return {**self._resolve(labels.peer).peer_attributes(), **labels.attributes}
+
+    def counts(self) -> list[SeriesCount]:
+        return [
+            SeriesCount(name, len(feed.table), feed.table.overflowed, feed.table.evicted)
+            for name, (_, feed) in self._instruments.items()
+        ]
+
+    def vanished(self) -> dict[tuple[str, str], int]:
+        """(probe, record) -> rows that went without their last record having arrived."""
+        return {place: join.vanished for place, join in self._joins.items()}
+
+    def remove_series_of(self, gone: Callable[[int], bool], idle_since: float) -> None:
+        """Takes out the series of workloads that are gone and were not updated since then (unix seconds)."""
+        for _, feed in self._instruments.values():
+            for place, labels in feed.table.active():
+                if labels.local >= 0 and feed.table.updated_at[place] < idle_since and gone(labels.local):
+                    feed.table.remove(place)
+
+
+def cumulative_fields(record: Record, map_key: tuple[str, ...]) -> CumulativeFields | None:
+    if not record.cumulative and not record.once:
+        return None
+    key = (record.key,) if record.key else map_key
+    return CumulativeFields(key, tuple(record.cumulative), tuple(record.once), record.born)
+
+
+def merge_points(points: Iterable[Point]) -> list[Point]:
+    """Adds up points with the same names: two numbers may turn out to be one workload."""
+    merged: dict[tuple[object, ...], Point] = {}
+    for point in points:
+        owner = tuple(point.workload.attributes().items()) if point.workload else ()
+        key = (owner, *sorted(point.attributes.items()))
+        known = merged.get(key)
+        merged[key] = point if known is None else add_points(known, point)
+    return list(merged.values())
+
+
+def add_points(left: Point, right: Point) -> Point:
+    started = min(left.started_at, right.started_at)
+    if isinstance(left.value, HistogramValue) and isinstance(right.value, HistogramValue):
+        return Point(left.workload, left.attributes, add_histograms(left.value, right.value), started)
+    assert not isinstance(left.value, HistogramValue)
+    assert not isinstance(right.value, HistogramValue)
+    return Point(left.workload, left.attributes, left.value + right.value, started)
+
+
+def add_histograms(left: HistogramValue, right: HistogramValue) -> HistogramValue:
+    counts = [a + b for a, b in zip(left.counts, right.counts, strict=True)]
+    exponential = left.exponential
+    if left.exponential and right.exponential:
+        added = [a + b for a, b in zip(left.exponential.counts, right.exponential.counts, strict=True)]
+        zeros = left.exponential.zero_count + right.exponential.zero_count
+        exponential = type(left.exponential)(left.exponential.scale, zeros, left.exponential.offset, added)
+    return HistogramValue(counts, left.sum + right.sum, left.count + right.count, exponential)

@@ -1,0 +1,110 @@
+"""From what a counter stands at to what it grew by: joins each snapshot with the one before. Pure.
+
+Rows are identified by a key that is never used twice. A row that misses two snapshots in a row is forgotten (a hash
+map's iterator may skip an element once while others are deleted); an event is the last word about its key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from collector.aggregate.grouping import hash_columns
+from collector.batch import Batch, BatchKind, Column
+
+
+@dataclass(frozen=True, slots=True)
+class CumulativeFields:
+    """key: fields that identify a row. counters: fields that only grow. once: fields that become non-zero one time.
+
+    born: a field that is zero for what is older than the agent; the first value of such a row is where counting starts.
+    """
+
+    key: tuple[str, ...]
+    counters: tuple[str, ...]
+    once: tuple[str, ...] = ()
+    born: str = ""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was last seen, sorted by key."""
+
+    keys: Column
+    values: dict[str, Column]
+    missed: Column
+
+    @classmethod
+    def nothing(cls, names: tuple[str, ...]) -> _Known:
+        return cls(np.empty(0, np.uint64), {name: np.empty(0, np.uint64) for name in names}, np.empty(0, np.uint8))
+
+
+@dataclass(slots=True)
+class CumulativeJoin:
+    """State of one record type. vanished: rows that went without an event (theirs was lost). disordered: values that shrank."""
+
+    fields: CumulativeFields
+    vanished: int = 0
+    disordered: int = 0
+    _known: _Known = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._known = _Known.nothing(self.fields.counters + self.fields.once)
+
+    def join(self, batch: Batch) -> Batch:
+        """The batch without repeated rows, with columns `<counter>_increase` (uint64), `<once>_new` and `first_seen` (bool)."""
+        keys = hash_columns([batch[name] for name in self.fields.key])
+        keys, first = np.unique(keys, return_index=True)
+        batch = batch.select(first)
+        place, found = self._find(keys)
+        for name in self.fields.counters:
+            batch.columns[f"{name}_increase"] = self._increase(batch, name, place, found)
+        for name in self.fields.once:
+            before = np.where(found, self._known.values[name][place], 0) if len(self._known.keys) else 0
+            batch.columns[f"{name}_new"] = (batch[name] != 0) & (before == 0)
+        batch.columns["first_seen"] = ~found
+        if batch.kind is BatchKind.SNAPSHOT:
+            self._remember(keys, batch)
+        else:
+            self._forget(keys)
+        return batch
+
+    def _find(self, keys: Column) -> tuple[Column, Column]:
+        """(place in the known keys, whether it is there)."""
+        known = self._known.keys
+        if len(known) == 0:
+            return np.zeros(len(keys), np.intp), np.zeros(len(keys), bool)
+        place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+        return place, known[place] == keys
+
+    def _increase(self, batch: Batch, name: str, place: Column, found: Column) -> Column:
+        """Unsigned difference in the counter's own width, so that a counter that wraps is right."""
+        now = batch[name]
+        known = self._known.values[name]
+        before = np.where(found, known[place], 0).astype(now.dtype) if len(known) else np.zeros(len(now), now.dtype)
+        grown = (now - before).astype(np.uint64)
+        shrank = grown > np.uint64(np.iinfo(now.dtype).max // 2)
+        self.disordered += int(np.count_nonzero(shrank))
+        uncounted = shrank
+        if self.fields.born:
+            uncounted = shrank | (~found & (batch[self.fields.born] == 0))
+        return np.where(uncounted, np.uint64(0), grown)
+
+    def _remember(self, keys: Column, batch: Batch) -> None:
+        """The snapshot, and for one more round what it lacks."""
+        known = self._known
+        lacking = ~np.isin(known.keys, keys, assume_unique=True)
+        kept = lacking & (known.missed == 0)
+        self.vanished += int(np.count_nonzero(lacking)) - int(np.count_nonzero(kept))
+        merged = np.concatenate([keys, known.keys[kept]])
+        order = np.argsort(merged, kind="stable")
+        missed = np.concatenate([np.zeros(len(keys), np.uint8), np.ones(int(np.count_nonzero(kept)), np.uint8)])
+        values = {name: np.concatenate([batch[name].astype(np.uint64), old[kept]])[order] for name, old in known.values.items()}
+        self._known = _Known(merged[order], values, missed[order])
+
+    def _forget(self, keys: Column) -> None:
+        known = self._known
+        kept = ~np.isin(known.keys, keys, assume_unique=True)
+        if not kept.all():
+            self._known = _Known(known.keys[kept], {k: v[kept] for k, v in known.values.items()}, known.missed[kept])
