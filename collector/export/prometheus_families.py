@@ -1,0 +1,135 @@
+"""A snapshot as Prometheus families: one name, one kind, one set of labels each, and no series twice."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from collector.export.attribute_text import label_text
+from collector.export.histogram_merge import add_values
+from collector.export.prometheus_names import family_name, label_name, sample_names, unit_words
+from collector.instruments import (
+    AttributeValue,
+    HistogramValue,
+    Instrument,
+    InstrumentKind,
+    InstrumentSnapshot,
+    Point,
+    Snapshot,
+)
+
+Labels = dict[str, str]
+
+
+@dataclass(slots=True)
+class Row:
+    value: float | HistogramValue
+    started_at: float
+
+
+@dataclass(slots=True)
+class Family:
+    """rows: label values, in the order of label_names, -> the value. A label that a series has not is ''."""
+
+    name: str
+    instrument: Instrument
+    label_names: tuple[str, ...] = ()
+    rows: dict[tuple[str, ...], Row] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> str:
+        """The unit for # UNIT; '' unless the name ends in it, as OpenMetrics demands."""
+        unit = "_".join(unit_words(self.instrument.unit))
+        return unit if unit and self.name.endswith(f"_{unit}") else ""
+
+    @property
+    def type(self) -> str:
+        kind = self.instrument.kind
+        return "gauge" if kind is InstrumentKind.UPDOWNCOUNTER else kind.value
+
+    def add(self, labels: Labels, point: Point) -> None:
+        """Two series that became equal, because their names arrived late, are one: their sum."""
+        key = tuple([labels.get(name, "") for name in self.label_names])
+        row = self.rows.get(key)
+        if row is None:
+            self.rows[key] = Row(point.value, point.started_at)
+        else:
+            row.value = add_values(row.value, point.value)
+            row.started_at = min(row.started_at, point.started_at)
+
+
+def attribute_labels(attributes: Mapping[str, AttributeValue]) -> Labels:
+    """Attributes that become the same label have their values joined by ';', as the compatibility specification says."""
+    labels: Labels = {}
+    for attribute in attributes:
+        name, text = label_name(attribute), label_text(attributes[attribute])
+        labels[name] = f"{labels[name]};{text}" if name in labels else text
+    return labels
+
+
+def families(snapshot: Snapshot) -> list[Family]:
+    """The families that have series, in the order of the snapshot."""
+    found: dict[str, Family] = {}
+    taken: set[str] = set()
+    of_workload: dict[int, Labels] = {}
+    for one in snapshot.instruments:
+        if one.points:
+            _fill(_family_for(one.instrument, found, taken), one, of_workload)
+    return list(found.values())
+
+
+def _family_for(instrument: Instrument, found: dict[str, Family], taken: set[str]) -> Family:
+    """Instruments whose names differ only by their dots share a family; where they cannot, the later one is named anew."""
+    for name in _candidate_names(instrument):
+        family = found.get(name)
+        if family and (family.instrument.kind, family.instrument.buckets) == (instrument.kind, instrument.buckets):
+            return family
+        names = {name, *sample_names(name, instrument.kind)}
+        if not names & taken:
+            taken |= names
+            return found.setdefault(name, Family(name, instrument))
+    raise AssertionError("the candidates never end")
+
+
+def _candidate_names(instrument: Instrument) -> Iterator[str]:
+    name = family_name(instrument)
+    yield name
+    yield f"{name}_{instrument.kind.value}"
+    yield from (f"{name}_{instrument.kind.value}_{number}" for number in itertools.count(2))
+
+
+def _fill(family: Family, one: InstrumentSnapshot, of_workload: dict[int, Labels]) -> None:
+    labelled = [(_labels(point, of_workload), point) for point in one.points]
+    names = _union((labels for labels, _ in labelled), family.label_names)
+    if family.rows and names != family.label_names:
+        _widen(family, names)
+    family.label_names = names
+    for labels, point in labelled:
+        family.add(labels, point)
+
+
+def _labels(point: Point, of_workload: dict[int, Labels]) -> Labels:
+    labels = attribute_labels(point.attributes)
+    if point.workload is None:
+        return labels
+    own = of_workload.get(point.workload.number)
+    if own is None:
+        own = of_workload[point.workload.number] = attribute_labels(point.workload.attributes())
+    return {**own, **labels}
+
+
+def _union(all_labels: Iterable[Labels], known: tuple[str, ...]) -> tuple[str, ...]:
+    names: dict[str, None] = dict.fromkeys(known)
+    for labels in all_labels:
+        names.update(dict.fromkeys(labels))
+    return tuple(sorted(names))
+
+
+def _widen(family: Family, names: tuple[str, ...]) -> None:
+    """Rows that were filled with fewer labels get the new ones, empty."""
+    old = family.rows
+    family.rows = {}
+    for key, row in old.items():
+        labels = dict(zip(family.label_names, key, strict=True))
+        family.rows[tuple([labels.get(name, "") for name in names])] = row

@@ -1,0 +1,100 @@
+"""The writer of /metrics: families as lines, in Prometheus' text format or in OpenMetrics.
+
+prometheus_client's own writer sorts, checks and escapes every label of each sample again, which takes 10 to 14 us: 2 s for 20,000
+series with histograms among them, and the drain has to wait. Here the labels of a series are written once and shared by its
+buckets. The tests read both pages with prometheus_client's parsers and want no difference.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+
+from collector.export.prometheus_families import Family, Labels, Row
+from collector.instruments import HistogramValue, InstrumentKind
+
+LARGEST_EXACT = 2**53
+TARGET_HELP = "The agent that exports these metrics."
+
+
+class Page:
+    """Grows in small pieces: neither a page of text beside the page of bytes, nor a long call that keeps the drain waiting."""
+
+    def __init__(self, openmetrics: bool) -> None:
+        self._openmetrics = openmetrics
+        self._bytes = io.BytesIO()
+
+    def finish(self) -> bytes:
+        if self._openmetrics:
+            self._write("# EOF\n")
+        return self._bytes.getvalue()
+
+    def _write(self, text: str) -> None:
+        self._bytes.write(text.encode("utf-8"))
+
+    def write_target_info(self, labels: Labels) -> None:
+        name, kind = ("target", "info") if self._openmetrics else ("target_info", "gauge")
+        self._write(f"# HELP {name} {TARGET_HELP}\n# TYPE {name} {kind}\n")
+        self._write(f"target_info{{{_label_pairs(labels, labels.values())}}} 1\n")
+
+    def write_family(self, family: Family) -> None:
+        self._write_header(family)
+        write = self._write_histogram if family.instrument.kind is InstrumentKind.HISTOGRAM else self._write_numbers
+        write(family)
+
+    def _write_header(self, family: Family) -> None:
+        name = family.name if self._openmetrics or family.type != "counter" else f"{family.name}_total"
+        text = family.instrument.help.replace("\\", r"\\").replace("\n", r"\n")
+        text = text.replace('"', r"\"") if self._openmetrics else text
+        self._write(f"# HELP {name} {text}\n# TYPE {name} {family.type}\n")
+        if self._openmetrics and family.unit:
+            self._write(f"# UNIT {name} {family.unit}\n")
+
+    def _write_numbers(self, family: Family) -> None:
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        for labels, row in _labelled(family):
+            assert not isinstance(row.value, HistogramValue)
+            self._write(f"{name}{{{labels}}} {_number(row.value)}\n" if labels else f"{name} {_number(row.value)}\n")
+
+    def _write_histogram(self, family: Family) -> None:
+        bounds = [f'le="{bound_text(bound)}"}}' for bound in (*family.instrument.buckets, math.inf)]
+        for labels, row in _labelled(family):
+            assert isinstance(row.value, HistogramValue)
+            start = f"{family.name}_bucket{{{labels}," if labels else f"{family.name}_bucket{{"
+            cumulative = list(itertools.accumulate(map(int, row.value.counts)))
+            lines = [f"{start}{bound} {count}\n" for bound, count in zip(bounds, cumulative, strict=True)]
+            braces = f"{{{labels}}}" if labels else ""
+            lines.append(f"{family.name}_count{braces} {cumulative[-1]}\n{family.name}_sum{braces} {_number(row.value.sum)}\n")
+            self._write("".join(lines))
+
+
+def _labelled(family: Family) -> Iterator[tuple[str, Row]]:
+    for key, row in family.rows.items():
+        yield _label_pairs(family.label_names, key), row
+
+
+def _label_pairs(names: Iterable[str], values: Iterable[str]) -> str:
+    return ",".join([f'{name}="{_escape(value)}"' for name, value in zip(names, values, strict=True)])
+
+
+def _escape(value: str) -> str:
+    if value.isalnum():
+        return value
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+def bound_text(bound: float) -> str:
+    """How the upper bound of a bucket is written; OpenMetrics wants a point in every number and +Inf for the last."""
+    return "+Inf" if bound == math.inf else repr(float(bound))
+
+
+def _number(value: float) -> str:
+    """Whole numbers without an exponent: the page is read by people too."""
+    number = float(value)
+    if number.is_integer() and abs(number) < LARGEST_EXACT:
+        return str(int(number))
+    if math.isfinite(number):
+        return repr(number)
+    return "NaN" if math.isnan(number) else f"{number:+}".replace("inf", "Inf")
