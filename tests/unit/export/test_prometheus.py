@@ -44,9 +44,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         taken_at=1e9,
         instruments=[
             InstrumentSnapshot(Instrument("tcp.io", InstrumentKind.COUNTER, "By", 'Payload,\n"all" of \\it.'), draw(numbers)),
-            InstrumentSnapshot(
-                Instrument("tcp.rtt", InstrumentKind.HISTOGRAM, "s", "RTT.", (0.1, 5.0)), draw(points_with(COUNTS))
-            ),
+            InstrumentSnapshot(Instrument("tcp.rtt", InstrumentKind.HISTOGRAM, "s", "RTT.", (0.1, 5.0)), draw(histograms)),
             InstrumentSnapshot(Instrument("ring.fill", InstrumentKind.GAUGE, "1", "Fill."), draw(points_with(NUMBERS))),
             InstrumentSnapshot(Instrument("open", InstrumentKind.UPDOWNCOUNTER, "{socket}", "Open."), draw(numbers)),
         ],
