@@ -53,5 +53,8 @@ class FixedClock:
     def offset_ns(self) -> int:
         return self._offset_ns
 
+    def move(self, offset_ns: int) -> None:
+        self._offset_ns = offset_ns
+
     def measure(self) -> None:
         return None

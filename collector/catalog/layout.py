@@ -40,6 +40,10 @@ class MapLayout:
     value: np.dtype[np.void]
     added: frozenset[str]
 
+    @property
+    def key_fields(self) -> tuple[str, ...]:
+        return self.key.names or ()
+
     def join(self, keys: Column, values: Column, dtype: np.dtype[np.void]) -> Rows:
         """keys: uint8 (n, key size), values: uint8 (n, CPUs, value size rounded up to 8) -> n rows of `dtype`."""
         rows = np.zeros(len(keys), dtype)

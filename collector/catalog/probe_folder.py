@@ -13,6 +13,7 @@ from collector.catalog.btf import Btf, KernelTypes
 from collector.catalog.elf import read_section, read_symbols
 from collector.catalog.layout import MapLayout, StructReader, Variable
 from collector.catalog.manifest import Manifest, parse_manifest
+from collector.catalog.probe_model import ProbeModel
 from collector.errors import ManifestError, ProbeError
 
 
@@ -34,6 +35,11 @@ class Probe:
     accounts: tuple[str, ...]
     book_dtype: np.dtype[np.void]
     ring_accounts: dict[str, str]
+
+    @property
+    def model(self) -> ProbeModel:
+        keys = {record: layout.key_fields for record, layout in self.map_layouts.items()}
+        return ProbeModel(self.name, self.manifest, self.schemas, keys)
 
 
 def find_folders(places: Sequence[Path]) -> list[Path]:

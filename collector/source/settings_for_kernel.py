@@ -1,0 +1,32 @@
+"""From the user's settings to those of the kernel side; the one place that knows both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from collector.clock import NANOSECONDS
+from collector.settings import Settings
+from collector.source.kernel_source import Seed, SourceSettings
+from collector.source.loaded_probe import LoadSettings
+
+# What manifests may refer to in [maps] and [variables].
+KERNEL_SETTINGS = ("max_connections", "max_udp_flows", "dns_ports")
+
+
+def source_settings(settings: Settings, places: Sequence[Path], seeds: dict[str, Seed] | None = None) -> SourceSettings:
+    """places: the shipped probe folders' parents; the user's own come after."""
+    load = LoadSettings(
+        perf_buffer=settings.transport == "perf",
+        ring_bytes=settings.ring_bytes,
+        values={name: getattr(settings, name) for name in KERNEL_SETTINGS},
+    )
+    return SourceSettings(
+        places=[*places, *(Path(place) for place in settings.probe_path)],
+        load=load,
+        snapshot_interval_ns=int(settings.snapshot_interval * NANOSECONDS),
+        wanted=frozenset(settings.probes),
+        disabled=frozenset(settings.disable),
+        seeds=seeds or {},
+        statistics=settings.program_statistics,
+    )
