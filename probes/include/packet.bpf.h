@@ -67,6 +67,14 @@ static __always_inline bool find_transport(const struct __sk_buff *skb, struct p
 	}
 }
 
+struct endpoints {
+	ip_address local_address;
+	ip_address remote_address;
+	ip_port local_port;
+	ip_port remote_port;
+	__u32 pad;
+};
+
 static __always_inline bool read_packet_addresses(const struct __sk_buff *skb, const struct packet *packet,
 						  ip_address *source, ip_address *destination)
 {
@@ -80,6 +88,47 @@ static __always_inline bool read_packet_addresses(const struct __sk_buff *skb, c
 	ip_address_from_ipv4(source, pair[0]);
 	ip_address_from_ipv4(destination, pair[1]);
 	return true;
+}
+
+static __always_inline void read_connected_addresses(struct bpf_sock *sk, struct endpoints *ends)
+{
+	__u32 *local = (__u32 *)&ends->local_address, *remote = (__u32 *)&ends->remote_address;
+
+	if (sk->family != ADDRESS_FAMILY_IPV6) {
+		ip_address_from_ipv4(&ends->local_address, sk->src_ip4);
+		ip_address_from_ipv4(&ends->remote_address, sk->dst_ip4);
+		return;
+	}
+	local[0] = sk->src_ip6[0];
+	local[1] = sk->src_ip6[1];
+	local[2] = sk->src_ip6[2];
+	local[3] = sk->src_ip6[3];
+	remote[0] = sk->dst_ip6[0];
+	remote[1] = sk->dst_ip6[1];
+	remote[2] = sk->dst_ip6[2];
+	remote[3] = sk->dst_ip6[3];
+}
+
+/* What the application calls the two ends. A packet that leaves has been through address translation already (the hook is
+ * in ip_finish_output, behind POSTROUTING), one that arrives has been translated back: the socket knows, if connected. */
+static __always_inline bool read_endpoints(struct __sk_buff *skb, const struct packet *packet, bool sent, struct endpoints *ends)
+{
+	struct bpf_sock *sk = skb->sk;
+	__be16 ports[2];
+
+	if (!sk)
+		return false;
+	ends->local_port = sk->src_port;
+	if (sk->dst_port) {
+		ends->remote_port = __builtin_bswap16(sk->dst_port);
+		read_connected_addresses(sk, ends);
+		return true;
+	}
+	if (bpf_skb_load_bytes(skb, packet->transport_offset, ports, sizeof(ports)))
+		return false;
+	ends->remote_port = __builtin_bswap16(ports[sent ? 1 : 0]);
+	return read_packet_addresses(skb, packet, sent ? &ends->local_address : &ends->remote_address,
+				     sent ? &ends->remote_address : &ends->local_address);
 }
 
 #endif

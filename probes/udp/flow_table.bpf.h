@@ -78,12 +78,10 @@ __u64 next_flow = FIRST_FLOW;
 /* One skb or one system call, which may hold several datagrams (segmentation offload). */
 struct transfer {
 	struct udp_flow_key key;
-	ip_address local_address;
+	struct endpoints ends;
 	const void *origin; /* struct sock, or struct __sk_buff of a packet */
 	__u64 bytes;
 	__u64 datagrams;
-	ip_port local_port;
-	__u16 pad[3];
 };
 
 /* Passed by value, so that the compiler leaves one case of each function in a program. */
@@ -172,18 +170,21 @@ static __always_inline bool open_flow(const struct transfer *transfer, enum way 
 	flow.opened_at = bpf_ktime_get_boot_ns();
 	flow.cgroup = cgroup_id_of_sock(sk);
 	flow.netns = netns_of_sock(sk);
-	flow.local_address = transfer->local_address;
-	flow.local_port = transfer->local_port;
+	flow.local_address = transfer->ends.local_address;
+	flow.local_port = transfer->ends.local_port;
 	flow.role = role_of_first(sk, is_sent(way));
 	add_to_flow(&flow, transfer, way);
 	return !bpf_map_update_elem(&udp_flows, &transfer->key, &flow, BPF_NOEXIST);
 }
 
-static __always_inline void count_transfer(const struct transfer *transfer, enum way way)
+static __always_inline void count_transfer(struct transfer *transfer, enum way way)
 {
 	__u32 account = is_sent(way) ? ACCOUNT_SENT : ACCOUNT_RECEIVED;
-	struct udp_flow_value *flow = bpf_map_lookup_elem(&udp_flows, &transfer->key);
+	struct udp_flow_value *flow;
 
+	transfer->key.remote_address = transfer->ends.remote_address;
+	transfer->key.remote_port = transfer->ends.remote_port;
+	flow = bpf_map_lookup_elem(&udp_flows, &transfer->key);
 	if (!flow) {
 		if (open_flow(transfer, way)) {
 			COUNT(account, emitted);

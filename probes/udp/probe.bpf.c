@@ -26,18 +26,11 @@ static __always_inline bool read_packet(struct __sk_buff *skb, const struct pack
 					enum way way)
 {
 	__u32 headers = packet->transport_offset + UDP_HEADER_BYTES;
-	bool sent = is_sent(way);
-	__be16 ports[2];
 
-	if (bpf_skb_load_bytes(skb, packet->transport_offset, ports, sizeof(ports)) || skb->len < headers)
-		return false;
-	if (!read_packet_addresses(skb, packet, sent ? &transfer->local_address : &transfer->key.remote_address,
-				   sent ? &transfer->key.remote_address : &transfer->local_address))
+	if (skb->len < headers || !read_endpoints(skb, packet, is_sent(way), &transfer->ends))
 		return false;
 	transfer->origin = skb;
 	transfer->key.socket = bpf_get_socket_cookie(skb);
-	transfer->key.remote_port = __builtin_bswap16(ports[sent ? 1 : 0]);
-	transfer->local_port = __builtin_bswap16(ports[sent ? 0 : 1]);
 	transfer->bytes = skb->len - headers;
 	transfer->datagrams = skb->gso_segs ? skb->gso_segs : 1;
 	return true;
@@ -148,17 +141,17 @@ static __always_inline __u64 number_of_socket(const struct sock *sk)
 	return BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
 }
 
-static __always_inline void read_named_peer(const void *name, struct udp_flow_key *key)
+static __always_inline void read_named_peer(const void *name, struct endpoints *ends)
 {
 	struct sockaddr_in6 ipv6 = {};
 	struct sockaddr_in *ipv4 = (void *)&ipv6;
 
 	bpf_probe_read_kernel(&ipv6, sizeof(ipv6), name);
-	key->remote_port = __builtin_bswap16(ipv6.sin6_port); /* at the same place in both */
+	ends->remote_port = __builtin_bswap16(ipv6.sin6_port); /* at the same place in both */
 	if (ipv6.sin6_family == ADDRESS_FAMILY_IPV6)
-		__builtin_memcpy(&key->remote_address, &ipv6.sin6_addr, sizeof(key->remote_address));
+		__builtin_memcpy(&ends->remote_address, &ipv6.sin6_addr, sizeof(ends->remote_address));
 	else
-		ip_address_from_ipv4(&key->remote_address, ipv4->sin_addr.s_addr);
+		ip_address_from_ipv4(&ends->remote_address, ipv4->sin_addr.s_addr);
 }
 
 /* Counts what is asked for: a call that fails afterwards is counted too, and one with UDP_SEGMENT as one datagram. */
@@ -176,12 +169,12 @@ static __always_inline int count_send_call(const struct socket *socket, const st
 		COUNT(ACCOUNT_SENT, filtered); /* a socket of the kernel */
 		return 0;
 	}
-	read_sock_addresses(sk, &transfer.local_address, &transfer.key.remote_address);
-	transfer.key.remote_port = remote_port_of_sock(sk);
+	read_sock_addresses(sk, &transfer.ends.local_address, &transfer.ends.remote_address);
+	transfer.ends.remote_port = remote_port_of_sock(sk);
 	if (name)
-		read_named_peer(name, &transfer.key);
+		read_named_peer(name, &transfer.ends);
 	transfer.origin = sk;
-	transfer.local_port = local_port_of_sock(sk);
+	transfer.ends.local_port = local_port_of_sock(sk);
 	transfer.bytes = size;
 	transfer.datagrams = 1;
 	count_transfer(&transfer, CALL_OUT);
@@ -198,14 +191,14 @@ static __always_inline void read_received_headers(const struct sk_buff *skb, str
 	__u16 segments = BPF_CORE_READ(shared, gso_segs);
 
 	if (BPF_CORE_READ(skb, protocol) == bpf_htons(ETHERTYPE_IPV6)) {
-		BPF_CORE_READ_INTO(&transfer->key.remote_address, ipv6, saddr);
-		BPF_CORE_READ_INTO(&transfer->local_address, ipv6, daddr);
+		BPF_CORE_READ_INTO(&transfer->ends.remote_address, ipv6, saddr);
+		BPF_CORE_READ_INTO(&transfer->ends.local_address, ipv6, daddr);
 	} else {
-		ip_address_from_ipv4(&transfer->key.remote_address, BPF_CORE_READ(ipv4, saddr));
-		ip_address_from_ipv4(&transfer->local_address, BPF_CORE_READ(ipv4, daddr));
+		ip_address_from_ipv4(&transfer->ends.remote_address, BPF_CORE_READ(ipv4, saddr));
+		ip_address_from_ipv4(&transfer->ends.local_address, BPF_CORE_READ(ipv4, daddr));
 	}
-	transfer->key.remote_port = bpf_ntohs(BPF_CORE_READ(udp, source));
-	transfer->local_port = bpf_ntohs(BPF_CORE_READ(udp, dest));
+	transfer->ends.remote_port = bpf_ntohs(BPF_CORE_READ(udp, source));
+	transfer->ends.local_port = bpf_ntohs(BPF_CORE_READ(udp, dest));
 	transfer->bytes = bpf_ntohs(BPF_CORE_READ(udp, len)) - UDP_HEADER_BYTES;
 	transfer->datagrams = segments ? segments : 1;
 }
