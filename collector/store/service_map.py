@@ -1,0 +1,116 @@
+"""Who calls whom: flows between the same two workloads as one edge, a connection inside the node counted once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from collector.batch import Column, Rows
+from collector.store.ends import find_other_ends
+from collector.store.flow_filter import FlowFilter, Names, compile_filter
+from collector.store.flow_groups import MICROSECONDS, NANOSECONDS, failed, group_by_codes, means
+from collector.store.flow_rows import FLOW
+from collector.store.flows import FlowView
+from collector.store.workload_names import WorkloadNames
+
+KEYS = ("client", "server", "protocol", "port", "directed")
+SUMS = ("open", "failures", "bytes_to_server", "bytes_to_client", "retransmits")
+CALL = np.dtype(
+    [
+        ("client", "i4"),
+        ("server", "i4"),
+        ("protocol", "u1"),
+        ("port", "u2"),
+        ("directed", "?"),
+        ("open", "?"),
+        ("failures", "?"),
+        ("bytes_to_server", "u8"),
+        ("bytes_to_client", "u8"),
+        ("retransmits", "u8"),
+        ("rtt", "u4"),
+        ("connect", "u8"),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """client, server: workload numbers. directed: False when it is not known which of the two opened the connections.
+
+    port: of the server, 0 when not directed. retransmits: by both ends, as far as they are on this node. rtt, connect:
+    means in seconds of the connections for which they are known.
+    """
+
+    client: int
+    server: int
+    protocol: str
+    port: int
+    directed: bool
+    connections: int
+    open: int
+    failures: int
+    bytes_to_server: int
+    bytes_to_client: int
+    retransmits: int
+    rtt_seconds: float | None
+    connect_seconds: float | None
+
+
+def draw_map(asked: FlowFilter, view: FlowView, names: WorkloadNames) -> Sequence[Edge]:
+    """All edges whose connections fit `asked` at one of the ends seen; the busiest (by connections) first."""
+    wanted = compile_filter(asked, view.names, names)
+    candidate = compile_filter(FlowFilter(since_ns=asked.since_ns, until_ns=asked.until_ns), view.names, names)
+    rows = np.concatenate([*(part[candidate(part)] for part in view.parts()), np.zeros(0, FLOW)])
+    other = find_other_ends(rows)
+    fitting = wanted(rows)
+    kept = (fitting | ((other >= 0) & fitting[other])) & _speaks(rows, other, view.names)
+    edges = _edges(_calls(rows, other, np.flatnonzero(kept), view.names), view.names)
+    return sorted(edges, key=lambda edge: edge.connections, reverse=True)
+
+
+def _speaks(rows: Rows, other: Column, tables: Names) -> Column:
+    """Mask of the row that speaks for each connection: the client's where there are two."""
+    rank = np.zeros(len(tables["role"]), np.int8)
+    rank[tables["role"].index("unknown")] = 1
+    rank[tables["role"].index("client")] = 2
+    mine, theirs = rank[rows["role"]], rank[rows["role"][other]]
+    mask: Column = (other < 0) | (mine > theirs) | ((mine == theirs) & (np.arange(len(rows)) < other))
+    return mask
+
+
+def _calls(rows: Rows, other: Column, speakers: Column, tables: Names) -> Rows:
+    """CALL rows, shape (n,), one for each of `speakers`, the indices of the rows that speak for a connection."""
+    told, second, paired = rows[speakers], rows[other[speakers]], other[speakers] >= 0
+    server = tables["role"].index("server")
+    serves = told["role"] == server
+    calling = (told["role"] == tables["role"].index("client")) | (paired & (second["role"] == server))
+    far = np.where(paired, second["local"], told["peer"])
+    calls = np.zeros(len(told), CALL)
+    calls["client"] = np.where(serves, far, told["local"])
+    calls["server"] = np.where(serves, told["local"], far)
+    calls["protocol"] = told["protocol"]
+    calls["directed"] = serves | calling
+    calls["port"] = np.where(serves, told["local_port"], np.where(calling, told["remote_port"], 0))
+    calls["open"] = told["ended_at"] == 0
+    calls["failures"] = failed(told, tables) | (paired & failed(second, tables))
+    calls["bytes_to_server"] = np.where(serves, told["bytes_received"], told["bytes_sent"])
+    calls["bytes_to_client"] = np.where(serves, told["bytes_sent"], told["bytes_received"])
+    calls["retransmits"] = told["retransmits"] + np.where(paired, second["retransmits"], 0)
+    calls["rtt"] = told["smoothed_rtt"]
+    calls["connect"] = told["connect_duration"]
+    return calls
+
+
+def _edges(calls: Rows, tables: Names) -> list[Edge]:
+    if not len(calls):
+        return []
+    order, starts = group_by_codes([calls[name].astype(np.int64) for name in KEYS])
+    calls = calls[order]
+    heads = [calls[name][starts].tolist() for name in KEYS]
+    heads[KEYS.index("protocol")] = [tables["protocol"][code] for code in heads[KEYS.index("protocol")]]
+    sums = [np.add.reduceat(calls[name].astype(np.uint64), starts).tolist() for name in SUMS]
+    counts = np.diff(starts, append=len(calls)).tolist()
+    rtt, connect = means(calls["rtt"], starts, MICROSECONDS), means(calls["connect"], starts, NANOSECONDS)
+    return [Edge(*each) for each in zip(*heads, counts, *sums, rtt, connect, strict=True)]

@@ -1,0 +1,56 @@
+"""Names of workloads to numbers, and back, for the time of one answer."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Iterable
+
+from collector.workload import UNKNOWN, Workload, WorkloadKind
+
+SHORT_CONTAINER_ID = 12
+NamesOf = Callable[[Workload], tuple[str, ...]]
+NOBODY = Workload(UNKNOWN, WorkloadKind.UNKNOWN, "unknown")
+
+
+def label(workload: Workload) -> str:
+    """What a person calls it: namespace/name, or the name alone."""
+    return f"{workload.namespace}/{workload.name}" if workload.namespace else workload.name
+
+
+class WorkloadNames:
+    """All workloads known at one moment. A pattern is a name in full; `*` and `?` in it stand for any text and any letter."""
+
+    def __init__(self, workloads: Iterable[Workload]) -> None:
+        self._by_number = {workload.number: workload for workload in workloads}
+
+    def get(self, number: int) -> Workload:
+        """The workload; `unknown` for a number that was never given."""
+        return self._by_number.get(number, NOBODY)
+
+    def named(self, patterns: tuple[str, ...]) -> set[int]:
+        """Numbers of those whose name or namespace/name fits."""
+        return self._fitting(patterns, lambda w: (w.name, label(w)))
+
+    def in_namespaces(self, patterns: tuple[str, ...]) -> set[int]:
+        return self._fitting(patterns, lambda w: (w.namespace,))
+
+    def of_pods(self, patterns: tuple[str, ...]) -> set[int]:
+        """Numbers of containers of pods whose uid, name or namespace/name fits."""
+        return self._fitting(patterns, lambda w: (w.pod_uid, w.name, label(w)) if w.kind is WorkloadKind.POD else ())
+
+    def of_containers(self, patterns: tuple[str, ...]) -> set[int]:
+        """Numbers of those whose container id (whole, or its first 12 characters or more) or container name fits."""
+        wanted = tuple(f"{p}*" if len(p) >= SHORT_CONTAINER_ID else p for p in patterns)
+        by_name = self._fitting(patterns, lambda w: (w.name,) if w.kind is WorkloadKind.CONTAINER else ())
+        return by_name | self._fitting(wanted, lambda w: (w.container_id,))
+
+    def _fitting(self, patterns: tuple[str, ...], names: NamesOf) -> set[int]:
+        fits = matcher(patterns)
+        return {number for number, workload in self._by_number.items() if any(name and fits(name) for name in names(workload))}
+
+
+def matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    """Whether a text fits one of the patterns. Brackets mean themselves: names of units and commands hold them."""
+    fits = [re.compile(fnmatch.translate(pattern.replace("[", "[[]"))).match for pattern in patterns]
+    return lambda text: any(fit(text) for fit in fits)
