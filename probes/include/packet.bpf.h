@@ -17,6 +17,24 @@
 #define UDP_HEADER_BYTES 8
 #define PASS_PACKET 1 /* what every program here returns: it only looks */
 
+/* struct bpf_sock of the UAPI again, without CO-RE: clang turns relocated accesses into pointer arithmetic, which the
+ * verifier forbids on sockets. Loads from it are loads from the kernel's socket, no helper is called. */
+struct socket_view {
+	__u32 bound_dev_if;
+	__u32 family;
+	__u32 type;
+	__u32 protocol;
+	__u32 mark;
+	__u32 priority;
+	__u32 src_ip4;
+	__u32 src_ip6[4];
+	__u32 src_port; /* host byte order */
+	__be16 dst_port; /* 0: not connected */
+	__u16 pad;
+	__u32 dst_ip4;
+	__u32 dst_ip6[4];
+};
+
 struct packet {
 	__u32 transport_offset; /* of the UDP or TCP header, from the IP header */
 	__u8 protocol;
@@ -90,7 +108,7 @@ static __always_inline bool read_packet_addresses(const struct __sk_buff *skb, c
 	return true;
 }
 
-static __always_inline void read_connected_addresses(struct bpf_sock *sk, struct endpoints *ends)
+static __always_inline void read_connected_addresses(const struct socket_view *sk, struct endpoints *ends)
 {
 	__u32 *local = (__u32 *)&ends->local_address, *remote = (__u32 *)&ends->remote_address;
 
@@ -113,7 +131,7 @@ static __always_inline void read_connected_addresses(struct bpf_sock *sk, struct
  * in ip_finish_output, behind POSTROUTING), one that arrives has been translated back: the socket knows, if connected. */
 static __always_inline bool read_endpoints(struct __sk_buff *skb, const struct packet *packet, bool sent, struct endpoints *ends)
 {
-	struct bpf_sock *sk = skb->sk;
+	const struct socket_view *sk = (const void *)skb->sk;
 	__be16 ports[2];
 
 	if (!sk)
