@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +17,8 @@ from collector.workload import Workload, WorkloadKind
 
 MICROSECONDS = 1_000_000
 NANOSECONDS = 1_000_000_000
+ADDED = ("bytes_sent", "bytes_received", "packets_sent", "packets_received", "retransmits")
+SUMS = ("flows", "open", "failures", *ADDED, "rtt_seconds", "connect_seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +38,17 @@ class Group:
     connect_seconds: float | None
 
 
-GROUP_SORTS: dict[str, Callable[[Group], float]] = {
-    "flows": lambda group: group.flows,
-    "open": lambda group: group.open,
-    "failures": lambda group: group.failures,
-    "bytes": lambda group: group.bytes_sent + group.bytes_received,
-    "bytes_sent": lambda group: group.bytes_sent,
-    "bytes_received": lambda group: group.bytes_received,
-    "retransmits": lambda group: group.retransmits,
-    "rtt": lambda group: group.rtt_seconds or 0.0,
-    "connect": lambda group: group.connect_seconds or 0.0,
+Sums = dict[str, Column]  # one value for each group, shape (groups,); means are NaN where nothing is known
+GROUP_SORTS: dict[str, Callable[[Sums], Column]] = {
+    "flows": lambda sums: sums["flows"],
+    "open": lambda sums: sums["open"],
+    "failures": lambda sums: sums["failures"],
+    "bytes": lambda sums: sums["bytes_sent"] + sums["bytes_received"],
+    "bytes_sent": lambda sums: sums["bytes_sent"],
+    "bytes_received": lambda sums: sums["bytes_received"],
+    "retransmits": lambda sums: sums["retransmits"],
+    "rtt": lambda sums: np.nan_to_num(sums["rtt_seconds"]),
+    "connect": lambda sums: np.nan_to_num(sums["connect_seconds"]),
 }
 
 Coded = tuple[Column, list[str]]  # code of each row, shape (n,), and the text of each code
@@ -106,18 +111,33 @@ def failed(rows: Rows, tables: Names) -> Column:
     return mask
 
 
-def group_flows(rows: Rows, keys: tuple[str, ...], tables: Names, names: WorkloadNames) -> list[Group]:
-    """One group for each combination of `keys` that occurs, in no order worth knowing. Sums are exact."""
+@dataclass(frozen=True, slots=True)
+class GroupOrder:
+    """by: a key of GROUP_SORTS. At most `limit` groups are made; all are counted."""
+
+    by: str
+    descending: bool
+    limit: int
+
+
+def group_flows(
+    rows: Rows, keys: tuple[str, ...], order: GroupOrder, tables: Names, names: WorkloadNames
+) -> tuple[list[Group], int]:
+    """The first groups in `order`, one for each combination of `keys` that occurs, and how many there are. Sums are exact."""
     if not len(rows):
-        return []
+        return [], 0
     coded = [GROUP_KEYS[key](rows, tables, names) for key in keys]
-    order, starts = group_by_codes([codes for codes, _ in coded])
-    texts = [[text[code] for code in codes[order][starts]] for codes, text in coded]
-    sums = _sums(rows[order], starts, tables)
-    return [
+    together, starts = group_by_codes([codes for codes, _ in coded])
+    sums = _sums(rows[together], starts, tables)
+    chosen = first_by(GROUP_SORTS[order.by](sums), order.descending, order.limit)
+    at = together[starts[chosen]]
+    texts = [[text[code] for code in codes[at]] for codes, text in coded]
+    columns = [known_or_none(sums[name][chosen]) for name in SUMS]
+    groups = [
         Group(dict(zip(keys, key, strict=True)), *each)
-        for key, each in zip(zip(*texts, strict=True), zip(*sums, strict=True), strict=True)
+        for key, each in zip(zip(*texts, strict=True), zip(*columns, strict=True), strict=True)
     ]
+    return groups, len(starts)
 
 
 def group_by_codes(columns: list[Column]) -> tuple[Column, Column]:
@@ -129,26 +149,40 @@ def group_by_codes(columns: list[Column]) -> tuple[Column, Column]:
     return order, np.flatnonzero(np.diff(combined[order], prepend=-1))
 
 
-def _sums(rows: Rows, starts: Column, tables: Names) -> list[list[int] | list[float | None]]:
-    def total(values: Column) -> list[int]:
-        return [int(value) for value in np.add.reduceat(values.astype(np.uint64), starts)]
-
-    return [
-        np.diff(starts, append=len(rows)).tolist(),
-        total(rows["ended_at"] == 0),
-        total(failed(rows, tables)),
-        total(rows["bytes_sent"]),
-        total(rows["bytes_received"]),
-        total(rows["packets_sent"]),
-        total(rows["packets_received"]),
-        total(rows["retransmits"]),
-        means(rows["smoothed_rtt"], starts, MICROSECONDS),
-        means(rows["connect_duration"], starts, NANOSECONDS),
-    ]
+def first_by(values: Column, descending: bool, limit: int) -> Column:
+    """Indices of the first `limit` in the order of `values`; equal ones in the order in which they are given."""
+    if descending:
+        return (len(values) - 1 - np.argsort(values[::-1], kind="stable")[::-1])[:limit]
+    return np.argsort(values, kind="stable")[:limit]
 
 
-def means(values: Column, starts: Column, unit: int) -> list[float | None]:
-    """Mean of the known (non-zero) values of each group, in seconds; None where none is known."""
-    sums = np.add.reduceat(values.astype(np.float64), starts)
+def total(values: Column, starts: Column) -> Column:
+    """Exact sums of each group, u8; `values` lie group by group."""
+    sums: Column = np.add.reduceat(values.astype(np.uint64), starts)
+    return sums
+
+
+def mean(values: Column, starts: Column, unit: int) -> Column:
+    """Mean of the known (non-zero) values of each group, in seconds; NaN where none is known."""
     known = np.add.reduceat((values > 0).astype(np.int64), starts)
-    return [float(s / n / unit) if n else None for s, n in zip(sums, known, strict=True)]
+    means: Column = np.add.reduceat(values.astype(np.float64), starts) / np.where(known > 0, known, np.nan) / unit
+    return means
+
+
+def known_or_none(values: Column) -> list[Any]:
+    """Plain Python values, None for NaN."""
+    if values.dtype.kind != "f":
+        return list(values.tolist())
+    return [None if math.isnan(value) else value for value in values.tolist()]
+
+
+def _sums(rows: Rows, starts: Column, tables: Names) -> Sums:
+    """rows: group by group."""
+    return {
+        "flows": np.diff(starts, append=len(rows)),
+        "open": total(rows["ended_at"] == 0, starts),
+        "failures": total(failed(rows, tables), starts),
+        **{name: total(rows[name], starts) for name in ADDED},
+        "rtt_seconds": mean(rows["smoothed_rtt"], starts, MICROSECONDS),
+        "connect_seconds": mean(rows["connect_duration"], starts, NANOSECONDS),
+    }

@@ -10,7 +10,7 @@ import numpy as np
 from collector.batch import Column, Rows
 from collector.store.cursor import Cursor, decode_cursor
 from collector.store.flow_filter import FlowFilter, compile_filter
-from collector.store.flow_groups import GROUP_KEYS, GROUP_SORTS, Group, group_flows
+from collector.store.flow_groups import GROUP_KEYS, GROUP_SORTS, Group, GroupOrder, group_flows
 from collector.store.flow_rows import FLOW
 from collector.store.flows import FlowView
 from collector.store.parameter_error import ParameterError, check_names
@@ -115,9 +115,9 @@ def _run_groups(query: FlowQuery, view: FlowView, names: WorkloadNames) -> FlowP
     matching = compile_filter(query.filter, view.names, names)
     chosen = [rows[matching(rows)] for rows in view.parts()]
     rows = np.concatenate([*chosen, np.zeros(0, FLOW)])
-    groups = group_flows(rows, tuple(dict.fromkeys(query.group_by)), view.names, names)
-    groups.sort(key=GROUP_SORTS[query.sort or "flows"], reverse=query.descending)
-    return FlowPage(np.zeros(0, FLOW), len(groups), "", groups[: query.limit])
+    order = GroupOrder(query.sort or "flows", query.descending, query.limit)
+    groups, total = group_flows(rows, tuple(dict.fromkeys(query.group_by)), order, view.names, names)
+    return FlowPage(np.zeros(0, FLOW), total, "", groups)
 
 
 def _find(parts: list[Rows], matching: Callable[[Rows], Column], key: Callable[[Rows], Column], next_sequence: int) -> _Matches:

@@ -39,7 +39,7 @@ class FlowView:
         """FLOW arrays that together are all rows, history first."""
         yield from self.history
         for rows, alive in self.live:
-            yield rows[alive]
+            yield rows if alive.all() else rows[alive]
 
     @property
     def complete_from(self) -> int:

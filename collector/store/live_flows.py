@@ -80,5 +80,7 @@ class LiveFlows:
             self.over_capacity += len(rows) - self.capacity
             oldest = np.argsort(rows["sequence"], kind="stable")[: self.capacity]
             rows, missed = rows[oldest], missed[oldest]
-        order = np.argsort(rows["flow"], kind="stable")
-        self._rows, self._missed, self._alive = rows[order], missed[order], np.ones(len(rows), bool)
+        if not (rows["flow"][1:] > rows["flow"][:-1]).all():
+            order = np.argsort(rows["flow"], kind="stable")
+            rows, missed = rows[order], missed[order]
+        self._rows, self._missed, self._alive = rows, missed, np.ones(len(rows), bool)

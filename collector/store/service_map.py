@@ -10,7 +10,7 @@ import numpy as np
 from collector.batch import Column, Rows
 from collector.store.ends import find_other_ends
 from collector.store.flow_filter import FlowFilter, Names, compile_filter
-from collector.store.flow_groups import MICROSECONDS, NANOSECONDS, failed, group_by_codes, means
+from collector.store.flow_groups import MICROSECONDS, NANOSECONDS, failed, first_by, group_by_codes, known_or_none, mean, total
 from collector.store.flow_rows import FLOW
 from collector.store.flows import FlowView
 from collector.store.workload_names import WorkloadNames
@@ -58,16 +58,15 @@ class Edge:
     connect_seconds: float | None
 
 
-def draw_map(asked: FlowFilter, view: FlowView, names: WorkloadNames) -> Sequence[Edge]:
-    """All edges whose connections fit `asked` at one of the ends seen; the busiest (by connections) first."""
+def draw_map(asked: FlowFilter, limit: int, view: FlowView, names: WorkloadNames) -> tuple[Sequence[Edge], int]:
+    """Edges of connections that fit `asked` at one of the ends seen, the first `limit` by connections; and how many there are."""
     wanted = compile_filter(asked, view.names, names)
     candidate = compile_filter(FlowFilter(since_ns=asked.since_ns, until_ns=asked.until_ns), view.names, names)
     rows = np.concatenate([*(part[candidate(part)] for part in view.parts()), np.zeros(0, FLOW)])
     other = find_other_ends(rows)
     fitting = wanted(rows)
     kept = (fitting | ((other >= 0) & fitting[other])) & _speaks(rows, other, view.names)
-    edges = _edges(_calls(rows, other, np.flatnonzero(kept), view.names), view.names)
-    return sorted(edges, key=lambda edge: edge.connections, reverse=True)
+    return _edges(_calls(rows, other, np.flatnonzero(kept), view.names), limit, view.names)
 
 
 def _speaks(rows: Rows, other: Column, tables: Names) -> Column:
@@ -103,14 +102,16 @@ def _calls(rows: Rows, other: Column, speakers: Column, tables: Names) -> Rows:
     return calls
 
 
-def _edges(calls: Rows, tables: Names) -> list[Edge]:
+def _edges(calls: Rows, limit: int, tables: Names) -> tuple[list[Edge], int]:
     if not len(calls):
-        return []
+        return [], 0
     order, starts = group_by_codes([calls[name].astype(np.int64) for name in KEYS])
     calls = calls[order]
-    heads = [calls[name][starts].tolist() for name in KEYS]
+    counts = np.diff(starts, append=len(calls))
+    chosen = first_by(counts, descending=True, limit=limit)
+    heads = [calls[name][starts[chosen]].tolist() for name in KEYS]
     heads[KEYS.index("protocol")] = [tables["protocol"][code] for code in heads[KEYS.index("protocol")]]
-    sums = [np.add.reduceat(calls[name].astype(np.uint64), starts).tolist() for name in SUMS]
-    counts = np.diff(starts, append=len(calls)).tolist()
-    rtt, connect = means(calls["rtt"], starts, MICROSECONDS), means(calls["connect"], starts, NANOSECONDS)
-    return [Edge(*each) for each in zip(*heads, counts, *sums, rtt, connect, strict=True)]
+    sums = [counts, *(total(calls[name], starts) for name in SUMS)]
+    means = [mean(calls["rtt"], starts, MICROSECONDS), mean(calls["connect"], starts, NANOSECONDS)]
+    tails = [known_or_none(column[chosen]) for column in (*sums, *means)]
+    return [Edge(*each) for each in zip(*heads, *tails, strict=True)], len(starts)

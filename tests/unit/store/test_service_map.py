@@ -39,7 +39,9 @@ def draw(*rows: dict[str, Any], **asked: Any) -> list[Edge]:
     store = FlowStore()
     store.add(snapshot(*(row for row in rows if row["outcome"] == "none")), OFFSET_NS, "tcp")
     store.add(events(*(row for row in rows if row["outcome"] != "none")), OFFSET_NS, "tcp")
-    return list(draw_map(FlowFilter(**asked), store.view(), NAMES))
+    edges, total = draw_map(FlowFilter(**asked), 100, store.view(), NAMES)
+    assert total == len(edges)
+    return list(edges)
 
 
 def test_both_ends_of_a_connection_inside_the_node_are_one_edge() -> None:
@@ -102,6 +104,14 @@ def test_a_filter_on_either_end_keeps_the_whole_connection() -> None:
     server = other_end(client, 2, local=NGINX, command=b"nginx")
     (edge,) = draw(client, server, tcp(3, local=CART), local=EndFilter(processes=("nginx",)))
     assert (edge.client, edge.server, edge.bytes_to_server) == (CURL, NGINX, 4)
+
+
+def test_the_busiest_edges_come_first_and_all_are_counted() -> None:
+    store = FlowStore()
+    store.add(snapshot(tcp(1, peer=1), tcp(2, peer=2), tcp(3, peer=2), tcp(4, peer=3)), OFFSET_NS, "tcp")
+    edges, total = draw_map(FlowFilter(), 2, store.view(), NAMES)
+    assert [(edge.server, edge.connections) for edge in edges] == [(2, 2), (1, 1)]
+    assert total == 3
 
 
 def test_listeners_are_no_edges_and_an_empty_store_has_none() -> None:
