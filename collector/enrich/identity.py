@@ -1,0 +1,167 @@
+"""Who something belongs to: from cgroup, process and start time to the number of a workload."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from collector.batch import Batch
+from collector.enrich.cgroup_path import CgroupMeaning, read_cgroup_path
+from collector.enrich.cgroup_table import ROOT, Cgroup, CgroupTable
+from collector.enrich.process import Process, name_program
+from collector.enrich.process_table import CgroupFact, ProcessTable, read_facts
+from collector.enrich.workload_table import WorkloadKey, WorkloadTable
+from collector.workload import UNKNOWN, Workload, WorkloadKind
+
+KEPT_PATHS = 8192
+# The more a cgroup says, the lower. init.scope says least: it made the sockets that it hands to the services it starts.
+RANKS = {WorkloadKind.POD: 0, WorkloadKind.CONTAINER: 1, WorkloadKind.UNIT: 2}
+WEAKEST = 3
+
+
+class Identities:
+    """Fed with process_event and cgroup_event batches; asked by the enrichers, the exporters and the API.
+
+    A cgroup that is not known yet gets a number at once; its workload is filled when the path arrives.
+    version moves whenever `resolve` would answer a question asked earlier in another way.
+    """
+
+    def __init__(self, workloads: WorkloadTable, processes: ProcessTable, cgroups: CgroupTable) -> None:
+        self._workloads = workloads
+        self._cgroups = cgroups
+        self._waiting: dict[int, tuple[int, str]] = {}  # cgroup -> (its number, program of who asked first)
+        self._meanings: dict[str, CgroupMeaning | None] = {}
+        self._version = 0
+        self.processes = processes
+
+    @property
+    def version(self) -> int:
+        return self._version + self.processes.version + self._workloads.version
+
+    def workload(self, number: int) -> Workload:
+        """Everything known about that number; a number never given, or forgotten, gives kind UNKNOWN."""
+        return self._workloads.get(number)
+
+    def workloads(self) -> list[Workload]:
+        """All that have a number now, `unknown` (0) and `other` (1) among them."""
+        return self._workloads.all()
+
+    def observe(self, batch: Batch) -> None:
+        """Learns from rows of process_event and cgroup_event; other records say nothing here."""
+        if batch.schema.record == "process_event":
+            self.processes.observe(batch)
+        elif batch.schema.record == "cgroup_event":
+            for row in read_facts(batch, CgroupFact):
+                self._take(CgroupFact._make(row))
+
+    def resolve(self, cgroup: int, process: int, started_at: int, command: str = "", executable: str = "") -> int:
+        """The workload of a row. 0 for what the row does not know; command, executable: as they were at its time."""
+        owner = self.processes.find(process, started_at) if process else None
+        known = self._cgroups.get(cgroup) if cgroup else None
+        named = min(self._candidates(known, owner), key=lambda candidate: candidate[0], default=None)
+        if named is not None:
+            _, meaning, path = named
+            return self._workloads.number_of(WorkloadKey(*_parts(meaning)), path)
+        program = self._program(owner, command, executable)
+        if cgroup > ROOT and known is None:
+            return self._wait_for_name(cgroup, program)
+        return self.intern(WorkloadKind.PROCESS, program) if program else UNKNOWN
+
+    def resolve_process(self, process: Process) -> int:
+        """The workload of a process of the table."""
+        return self.resolve(process.cgroup, process.number, process.started_at, process.command, process.executable)
+
+    def intern(self, kind: WorkloadKind, name: str) -> int:
+        """The number of something that has nothing but a name."""
+        return self._workloads.number_of(WorkloadKey(kind, name))
+
+    def use(self, numbers: Iterable[int], now: int) -> None:
+        """These numbers were given to rows at `now` (boot_ns); those never used are forgotten first."""
+        self._workloads.use(numbers, now)
+
+    def counters(self) -> Mapping[str, int]:
+        """What could not be kept or named, by reason, since the start."""
+        return {
+            "workloads_overflowed": self._workloads.overflowed,
+            "workloads_evicted": self._workloads.evicted,
+            "processes_evicted": self.processes.evicted,
+            "cgroups_evicted": self._cgroups.evicted,
+            "attachments_forgotten": self.processes.forgotten_attachments,
+        }
+
+    def limits_reached(self) -> list[str]:
+        """Which tables are full now, in words."""
+        full = {"workloads": self._workloads.full, "processes": self.processes.full}
+        return [name for name, reached in full.items() if reached]
+
+    def _take(self, fact: CgroupFact) -> None:
+        if fact.event == "attached":
+            self.processes.attach(fact)
+        if fact.hierarchy:
+            if fact.event == "renamed":
+                self.processes.rename(fact)
+        elif fact.event == "removed":
+            self._cgroups.remove(fact.cgroup)
+        elif fact.cgroup:
+            self._name(fact.cgroup, fact.path)
+
+    def _name(self, identifier: int, path: str) -> None:
+        learnt = self._cgroups.learn(identifier, path)
+        if learnt is None or identifier not in self._waiting:
+            return
+        number, program = self._waiting.pop(identifier)
+        self._version += 1
+        if learnt.meaning is not None:
+            self._workloads.fill(number, WorkloadKey(*_parts(learnt.meaning)), path)
+        elif program:
+            self._workloads.fill(number, WorkloadKey(WorkloadKind.PROCESS, program), path)
+
+    def _wait_for_name(self, cgroup: int, program: str) -> int:
+        waiting = self._waiting.get(cgroup)
+        if waiting is None or not self._workloads.holds(waiting[0]):
+            waiting = (self._workloads.reserve(), program)
+            self._forget_waiting()
+            self._waiting[cgroup] = waiting
+        return waiting[0]
+
+    def _forget_waiting(self) -> None:
+        while len(self._waiting) >= KEPT_PATHS:
+            del self._waiting[next(iter(self._waiting))]
+
+    def _candidates(self, known: Cgroup | None, owner: Process | None) -> Iterator[tuple[int, CgroupMeaning, str]]:
+        """(rank, meaning, path) of every cgroup that has something to say: the row's own, then those of its process."""
+        if known is not None and known.meaning is not None:
+            yield rank(known.meaning), known.meaning, known.path
+        if owner is None:
+            return
+        own = self._cgroups.get(owner.cgroup)
+        if own is not None and own is not known and own.meaning is not None:
+            yield rank(own.meaning), own.meaning, own.path
+        for attachment in owner.attachments:
+            meaning = self._read(attachment.path)
+            if meaning is not None:
+                yield rank(meaning), meaning, attachment.path
+
+    def _read(self, path: str) -> CgroupMeaning | None:
+        if path not in self._meanings:
+            if len(self._meanings) >= KEPT_PATHS:
+                self._meanings.clear()
+            self._meanings[path] = read_cgroup_path(path)
+        return self._meanings[path]
+
+    @staticmethod
+    def _program(owner: Process | None, command: str, executable: str) -> str:
+        if executable or owner is None:
+            return name_program(command, executable)
+        return owner.program if command in ("", owner.command) else command
+
+
+def rank(meaning: CgroupMeaning) -> int:
+    return WEAKEST if meaning.name == "init.scope" else RANKS[meaning.kind]
+
+
+def _parts(meaning: CgroupMeaning) -> tuple[WorkloadKind, str, str, str, str]:
+    return meaning.kind, meaning.name, meaning.namespace, meaning.pod_uid, meaning.container_id
+
+
+def build_identities(maximum_workloads: int = 16384, maximum_processes: int = 32768) -> Identities:
+    return Identities(WorkloadTable(maximum_workloads), ProcessTable(maximum_processes), CgroupTable())

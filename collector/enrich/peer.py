@@ -1,0 +1,214 @@
+"""Who is at the other end of each flow: adds the column `peer`.
+
+From the surest to the weakest: the other end of the same connection on this node; a listening socket of this node at
+that address; the DNS name that led to the address; the network it lies in. An ambiguous answer is no answer.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from collector.batch import Batch, Column
+from collector.enrich.address_columns import are_loopback, are_unspecified, octets_of
+from collector.enrich.connection_ends import ConnectionEnds
+from collector.enrich.identity import Identities
+from collector.enrich.listeners import Listeners
+from collector.enrich.local import latest_time
+from collector.enrich.names import KnownName, NameTable
+from collector.enrich.networks import NetworkTable
+from collector.enrich.row_hash import hash_rows
+from collector.workload import UNKNOWN, WorkloadKind
+
+FLOW_FIELDS = ("local_address", "remote_address", "local_port", "remote_port", "netns")
+NANOSECONDS = 1_000_000_000
+TIME_SHIFT = 20  # moments are compared in steps of 2**20 ns, about a millisecond,
+INDEX_SHIFT = np.uint64(44)  # so that an address's index fits above them in one number
+
+
+@dataclass(slots=True)
+class Flows:
+    """The columns of a batch of flows that matter here, all of shape (n,) but the octets (n, 16)."""
+
+    protocol: str
+    own_key: Column
+    mirrored_key: Column
+    local_octets: Column
+    remote_octets: Column
+    local_port: Column
+    remote_port: Column
+    netns: Column
+    number: Column
+    loopback: Column
+    listening: Column
+    listen_ended: Column
+    serving: Column
+    asking: Column  # rows that have a peer at all
+    opened_at: Column
+    now: int
+
+
+Finder = Callable[[Flows, Column], Column]  # the rows asked about, as indices -> a number for each
+
+
+class PeerEnricher:
+    """`peer` (int32) for records with both addresses, both ports and netns; `local` must be there already.
+
+    fresh_seconds: longer than the interval in which sockets are read, so that an open connection never looks stale.
+    """
+
+    def __init__(
+        self, identities: Identities, names: NameTable, networks: NetworkTable, fresh_seconds: float = 60, maximum: int = 131072
+    ) -> None:
+        fresh_ns = int(fresh_seconds * NANOSECONDS)
+        self._identities, self._names, self._networks = identities, names, networks
+        self._ends = ConnectionEnds(maximum, fresh_ns)
+        self._listeners = Listeners(maximum // 4, fresh_ns)
+        self._found: Counter[str] = Counter()
+
+    def enrich(self, batch: Batch) -> None:
+        if not all(name in batch for name in FLOW_FIELDS):
+            return
+        flows = read_flows(batch)
+        self._learn(flows)
+        peer = self._ends.find(flows.mirrored_key, flows.netns, flows.loopback, flows.now)
+        peer[~flows.asking] = UNKNOWN
+        self._found["connection"] += int(np.count_nonzero(peer))
+        self._fill("listener", flows, peer, self._find_listeners)
+        self._fill("name", flows, peer, self._find_names)
+        self._fill("network", flows, peer, self._find_networks)
+        self._found["unknown"] += int(np.count_nonzero((peer == UNKNOWN) & ~flows.listening))
+        batch.columns["peer"] = peer
+        self._identities.use(np.unique(peer).tolist(), flows.now)
+
+    def evidence(self) -> Mapping[str, int]:
+        """Rows by how their peer was found: connection, listener, name, network; or unknown."""
+        return dict(self._found)
+
+    def counters(self) -> Mapping[str, int]:
+        """What could not be kept, by reason."""
+        return {
+            "connection_ends_evicted": self._ends.evicted,
+            "listeners_refused": self._listeners.refused,
+            "names_evicted": self._names.evicted,
+        }
+
+    def _fill(self, evidence: str, flows: Flows, peer: Column, find: Finder) -> None:
+        """Asks `find` about the rows that have no peer yet."""
+        rows = np.flatnonzero((peer == UNKNOWN) & flows.asking)
+        if len(rows):
+            peer[rows] = find(flows, rows)
+            self._found[evidence] += int(np.count_nonzero(peer[rows]))
+
+    def _learn(self, flows: Flows) -> None:
+        ends = flows.asking
+        self._ends.add(flows.own_key[ends], flows.netns[ends], flows.number[ends], flows.now)
+        for row in first_rows([flows.netns[ends], *flows.local_octets[ends].view(np.uint64).T]):
+            index = np.flatnonzero(ends)[row]
+            self._listeners.hold(int(flows.netns[index]), flows.local_octets[index].tobytes(), flows.now)
+        for index in np.flatnonzero(flows.listening):
+            address, port, netns = flows.local_octets[index].tobytes(), int(flows.local_port[index]), int(flows.netns[index])
+            if flows.listen_ended[index]:
+                self._listeners.remove(flows.protocol, netns, address, port)
+            else:
+                self._listeners.add(flows.protocol, netns, address, port, int(flows.number[index]), flows.now)
+
+    def _find_listeners(self, flows: Flows, rows: Column) -> Column:
+        peers = np.full(len(rows), UNKNOWN, np.int32)
+        open_ports = np.array(self._listeners.ports(flows.protocol), np.uint16)
+        which = np.flatnonzero(np.isin(flows.remote_port[rows], open_ports) & ~flows.serving[rows])
+        asked = rows[which]
+        if not len(asked):
+            return peers
+        words = flows.remote_octets[asked].view(np.uint64)
+        hashes = hash_rows([flows.netns[asked], flows.remote_port[asked], words[:, 0], words[:, 1]])
+        _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+        numbers = [self._ask_listeners(flows, int(index)) for index in asked[first]]
+        peers[which] = np.array(numbers, np.int32)[inverse]
+        return peers
+
+    def _ask_listeners(self, flows: Flows, row: int) -> int:
+        return self._listeners.find(
+            flows.protocol, int(flows.netns[row]), flows.remote_octets[row].tobytes(), int(flows.remote_port[row]),
+            loopback=bool(flows.loopback[row]), now=flows.now,
+        )  # fmt: skip
+
+    def _find_names(self, flows: Flows, rows: Column) -> Column:
+        """The name last learnt for the address before the connection was opened."""
+        peers = np.full(len(rows), UNKNOWN, np.int32)
+        addresses, inverse = distinct_addresses(flows.remote_octets[rows])
+        owners, known = self._histories(addresses)
+        if not known:
+            return peers
+        learnt = np.array([entry.learnt_at >> TIME_SHIFT for entry in known], np.uint64)
+        until = np.array([entry.until for entry in known], np.uint64)
+        owners_column = np.array(owners, np.uint64)
+        opened_at = flows.opened_at[rows]
+        asked = (inverse.astype(np.uint64) << INDEX_SHIFT) | (opened_at >> np.uint64(TIME_SHIFT))
+        place = np.searchsorted((owners_column << INDEX_SHIFT) | learnt, asked, side="right") - 1
+        within = np.maximum(place, 0)
+        valid = (place >= 0) & (owners_column[within] == inverse) & (until[within] >= opened_at)
+        numbers = np.zeros(len(known), np.int32)
+        for index in np.unique(within[valid]):
+            numbers[index] = self._identities.intern(WorkloadKind.NAME, known[index].name)
+        return np.where(valid, numbers[within], peers)
+
+    def _histories(self, addresses: list[bytes]) -> tuple[list[int], list[KnownName]]:
+        """(index of the address, what is known of it), sorted by index and time."""
+        pairs = [(index, entry) for index, address in enumerate(addresses) for entry in self._names.history(address)]
+        return [index for index, _ in pairs], [entry for _, entry in pairs]
+
+    def _find_networks(self, flows: Flows, rows: Column) -> Column:
+        addresses, inverse = distinct_addresses(flows.remote_octets[rows])
+        names = [self._networks.name_of(address) for address in addresses]
+        numbers = {name: self._identities.intern(WorkloadKind.NETWORK, name) for name in set(names)}
+        return np.array([numbers[name] for name in names], np.int32)[inverse]
+
+
+def read_flows(batch: Batch) -> Flows:
+    local_octets, remote_octets = octets_of(batch["local_address"]), octets_of(batch["remote_address"])
+    local = [batch["local_port"], *local_octets.view(np.uint64).T]
+    remote = [batch["remote_port"], *remote_octets.view(np.uint64).T]
+    seed = zlib.crc32(batch.schema.record.encode())  # the ports of TCP and UDP have nothing to do with each other
+    now = latest_time(batch)
+    listening = has_name(batch, "role", "listener")
+    opened_at = batch["opened_at"] if "opened_at" in batch else np.zeros(len(batch), np.uint64)
+    return Flows(
+        protocol=batch.schema.record,
+        own_key=hash_rows([*local, *remote], seed=seed),
+        mirrored_key=hash_rows([*remote, *local], seed=seed),
+        local_octets=local_octets,
+        remote_octets=remote_octets,
+        local_port=batch["local_port"],
+        remote_port=batch["remote_port"],
+        netns=batch["netns"],
+        number=batch["local"],
+        loopback=are_loopback(remote_octets),
+        listening=listening,
+        listen_ended=has_name(batch, "event", "listen_ended"),
+        serving=has_name(batch, "role", "server"),
+        asking=~listening & ~are_unspecified(remote_octets),
+        opened_at=np.where(opened_at, opened_at, np.uint64(now)),
+        now=now,
+    )
+
+
+def has_name(batch: Batch, column: str, name: str) -> Column:
+    """Which rows have that name in an enum column; none where the record has no such column."""
+    numbers = [number for number, known in batch.schema.field(column).names.items() if known == name] if column in batch else []
+    return np.isin(batch[column], numbers) if numbers else np.zeros(len(batch), bool)
+
+
+def first_rows(columns: list[Column]) -> Column:
+    """The index of the first row of each distinct one."""
+    return np.unique(hash_rows(columns), return_index=True)[1]
+
+
+def distinct_addresses(octets: Column) -> tuple[list[bytes], Column]:
+    """(the distinct addresses, for each row which of them)."""
+    _, first, inverse = np.unique(hash_rows(list(octets.view(np.uint64).T)), return_index=True, return_inverse=True)
+    return [octets[index].tobytes() for index in first], inverse
