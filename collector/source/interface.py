@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from collector.accounts import Book
@@ -29,5 +29,9 @@ class Source(Protocol):
     def books(self) -> Sequence[Book]: ...
 
     def statuses(self) -> Sequence[ProbeStatus]: ...
+
+    def fills(self) -> Mapping[tuple[str, str], float]:
+        """(probe, record) -> how full its ring was at the last read, 0..1."""
+        ...
 
     def close(self) -> None: ...

@@ -85,5 +85,8 @@ class ReplaySource:
             for probe in self.probes
         ]
 
+    def fills(self) -> dict[tuple[str, str], float]:
+        return {}
+
     def close(self) -> None:
         self._frames = iter(())

@@ -1,0 +1,184 @@
+"""The agent's life: open the source, drain it through the pipeline until told to stop, close everything."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from collector.clock import Clock, SystemClock
+from collector.drain_pace import DrainPace
+from collector.node import Node, build_node
+from collector.settings import Settings
+from collector.source.interface import Source
+from collector.source.kernel_source import KernelSource
+from collector.source.recording import RecordingWriter
+from collector.source.replay_source import ReplaySource
+from collector.source.settings_for_kernel import source_settings
+from collector.startup_table import describe_start
+
+log = logging.getLogger(__name__)
+
+SHIPPED_PROBES = (Path(__file__).resolve().parent.parent / "probes", Path("/usr/share/honeyguide/probes"))
+HOUSEKEEPING_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class Agent:
+    """source, node and clock belong together: the clock is the one that the source measures."""
+
+    settings: Settings
+    source: Source
+    node: Node
+    stop: threading.Event = field(default_factory=threading.Event)
+    _next_housekeeping: float = 0.0
+
+    def run(self) -> None:
+        """Until `stop` is set. A failing drain ends the agent: it would otherwise lose data in silence."""
+        pace = DrainPace(self.settings.drain_interval_max)
+        while not self.stop.is_set():
+            self.drain_once()
+            self.stop.wait(pace.next_wait(max(self.node.fills.values(), default=0.0)))
+
+    def replay(self) -> None:
+        """All of a recording, as fast as it goes."""
+        while not self.source.finished and not self.stop.is_set():
+            self.drain_once()
+
+    def drain_once(self) -> None:
+        started = time.monotonic()
+        self.node.pipeline.process(self.source.read())
+        self.node.lag_seconds = time.monotonic() - started
+        self.node.fills = self.source.fills()
+        self.node.ready = True
+        if started >= self._next_housekeeping:
+            self._next_housekeeping = started + HOUSEKEEPING_SECONDS
+            self.node.keep_house()
+
+
+def shipped_places() -> list[Path]:
+    return [place for place in SHIPPED_PROBES if place.is_dir()][:1]
+
+
+def open_kernel(settings: Settings, clock: Clock, seeds: bool = True) -> KernelSource:
+    """The running kernel's source, opened; HoneyguideError when no probe can run."""
+    from collector.source.cgroup_files import cgroup_seed  # noqa: PLC0415 -- reads /proc and /sys, only where there is a kernel
+
+    source = KernelSource(source_settings(settings, shipped_places(), {"cgroups": cgroup_seed} if seeds else {}), clock)
+    source.open()
+    return source
+
+
+def run_agent(settings: Settings) -> int:
+    """`honeyguide run`: 0 after SIGTERM or SIGINT."""
+    started = time.monotonic()
+    clock = SystemClock()
+    with ExitStack() as stack:
+        source = open_kernel(settings, clock)
+        stack.callback(source.close)
+        node = build_node(settings, clock, source, os.environ)
+        for probe in source.probes:
+            node.add_probe(probe.model)
+        serve(settings, node, stack)
+        agent = Agent(settings, source, node)
+        with stopping_by_signal(agent.stop):
+            agent.drain_once()
+            print(describe_start(source.statuses(), node.address, time.monotonic() - started), flush=True)
+            agent.run()
+    return 0
+
+
+def replay(settings: Settings, path: Path, serve_after: bool) -> int:
+    """`honeyguide replay FILE`: a summary; with serve_after the API and metrics of what was replayed, until a signal."""
+    source = ReplaySource(path)
+    source.open()
+    with ExitStack() as stack:
+        stack.callback(source.close)
+        node = build_node(settings, source.clock, source, os.environ)
+        for probe in source.probes:
+            node.add_probe(probe)
+        agent = Agent(settings, source, node)
+        with stopping_by_signal(agent.stop):
+            agent.replay()
+            print(node.summary(), flush=True)
+            if serve_after:
+                serve(settings, node, stack)
+                print(describe_start(source.statuses(), node.address, None), flush=True)
+                agent.stop.wait()
+    return 0
+
+
+def record(settings: Settings, path: Path, seconds: float) -> int:
+    """`honeyguide record -o FILE`: raw batches for that many seconds, or until a signal."""
+    clock = SystemClock()
+    stop = threading.Event()
+    with ExitStack() as stack:
+        source = open_kernel(settings, clock)
+        stack.callback(source.close)
+        writer = stack.enter_context(
+            RecordingWriter(path, [probe.model for probe in source.probes], kernel_release(), time.time())
+        )
+        with stopping_by_signal(stop):
+            write_recording(source, writer, clock, stop, time.monotonic() + seconds)
+    print(f"{path}: {writer.rows} rows, {path.stat().st_size / 1024:.0f} KiB. Look at it: honeyguide replay {path}")
+    return 0
+
+
+def write_recording(source: KernelSource, writer: RecordingWriter, clock: Clock, stop: threading.Event, end: float) -> None:
+    next_books = 0.0
+    while not stop.is_set() and time.monotonic() < end:
+        for batch in source.read():
+            writer.write_batch(batch, clock.offset_ns, clock.boot_ns())
+        if time.monotonic() >= next_books:
+            next_books = time.monotonic() + HOUSEKEEPING_SECONDS
+            writer.write_books(source.books())
+            print(f"\r{writer.rows} rows", end="", file=sys.stderr, flush=True)
+        stop.wait(0.1)
+    print(file=sys.stderr)
+    writer.write_books(source.books())
+
+
+def kernel_release(path: Path = Path("/proc/sys/kernel/osrelease")) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def serve(settings: Settings, node: Node, stack: ExitStack) -> None:
+    """API, metrics and OTLP until the stack unwinds; HoneyguideError when the address is taken."""
+    from collector.api.server import ApiServer  # noqa: PLC0415 -- a recorder needs no web server
+
+    server = ApiServer(node, settings.host, settings.port)
+    server.start()
+    stack.callback(server.stop)
+    node.address = server.url
+    exporter = node.start_otlp()
+    if exporter is not None:
+        stack.callback(exporter.close, 2.0)
+
+
+@contextmanager
+def stopping_by_signal(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set `stop`; the old handlers come back afterwards. Only in the main thread."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    previous: dict[signal.Signals, Any] = {}
+    for number in (signal.SIGTERM, signal.SIGINT):
+        previous[number] = signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

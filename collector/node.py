@@ -1,0 +1,234 @@
+"""All that is known about this node right now: the pipeline's rooms, the agent's own state, and copies for whoever asks.
+
+The agent's thread feeds it; the API (as its AgentView) and the exporters read it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+
+from collector.accounts import Book
+from collector.aggregate.aggregator import AggregateSettings, Aggregator
+from collector.api.view import Health, HealthState, ProcessInfo
+from collector.catalog.probe_model import ProbeModel
+from collector.clock import NANOSECONDS, Clock
+from collector.enrich.enrichers import build_enrichers
+from collector.enrich.identity import Identities, build_identities
+from collector.enrich.names import NameTable
+from collector.enrich.peer import PeerEnricher
+from collector.enrich.process import Process
+from collector.export.otlp import OtlpExporter
+from collector.export.otlp_settings import OtlpSettings, read_otlp_settings
+from collector.export.prometheus import render
+from collector.export.resource import Resources, read_machine_id, read_resources
+from collector.health import HealthMonitor
+from collector.instruments import Snapshot
+from collector.pipeline import Pipeline, Rooms
+from collector.probe_status import ProbeStatus
+from collector.self_metrics import SelfFacts, collect
+from collector.settings import Settings
+from collector.source.interface import Source
+from collector.store.flows import FlowStore
+from collector.store.lookups import LookupStore
+
+LEAST_FRESH_SECONDS = 60.0
+
+
+def agent_version() -> str:
+    try:
+        return version("honeyguide")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+@dataclass(slots=True)
+class Node:
+    """books and statuses are read from the source by the agent's thread alone (`keep_house`); others get the copy."""
+
+    settings: Settings
+    clock: Clock
+    source: Source
+    pipeline: Pipeline
+    peers: PeerEnricher
+    otlp: OtlpSettings | None
+    resources: Resources
+    started_at: int = field(default_factory=time.time_ns)
+    version: str = field(default_factory=agent_version)
+    address: str = ""
+    lag_seconds: float = 0.0
+    ready: bool = False
+    fills: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    exporter: OtlpExporter | None = None
+    _monitor: HealthMonitor = field(default_factory=HealthMonitor)
+    _health: Health = field(default_factory=lambda: Health(HealthState.STARTING))
+    _books: Sequence[Book] = ()
+    _statuses: Sequence[ProbeStatus] = ()
+
+    def add_probe(self, probe: ProbeModel) -> None:
+        self.pipeline.add_probe(probe)
+
+    @property
+    def lock(self) -> threading.RLock:
+        return self.pipeline.lock
+
+    @property
+    def flows(self) -> FlowStore:
+        return self.pipeline.rooms.flows
+
+    @property
+    def lookups(self) -> LookupStore:
+        return self.pipeline.rooms.lookups
+
+    @property
+    def identities(self) -> Identities:
+        return self.pipeline.rooms.identities
+
+    def processes(self) -> list[ProcessInfo]:
+        with self.lock:
+            offset = self.clock.offset_ns
+            return [self._describe(process, offset) for process in self.identities.processes.processes()]
+
+    def _describe(self, process: Process, offset: int) -> ProcessInfo:
+        return ProcessInfo(
+            pid=process.number,
+            parent=process.parent,
+            command=process.command,
+            executable=process.executable,
+            user=process.user,
+            started_at=process.started_at + offset,
+            ended_at=process.ended_at + offset if process.ended_at else 0,
+            outcome=process.outcome or "running",
+            exit_status=process.exit_status,
+            signal=process.signal,
+            workload=self.identities.resolve_process(process),
+        )
+
+    def statuses(self) -> Sequence[ProbeStatus]:
+        return self._statuses
+
+    def books(self) -> Sequence[Book]:
+        return self._books
+
+    def health(self) -> Health:
+        return self._health
+
+    def render_metrics(self, accept: str) -> tuple[bytes, str] | None:
+        if not self.settings.prometheus:
+            return None
+        return render(self.snapshot(), accept, self.resources.agent)
+
+    def snapshot(self) -> Snapshot:
+        """All series now. The lock is held for the copy of the numbers only."""
+        with self.lock:
+            measured = self.pipeline.rooms.aggregator.snapshot()
+            facts = self._facts()
+        return Snapshot(time.time(), [*measured, *collect(facts)])
+
+    def keep_house(self) -> None:
+        """Every few seconds, by the agent's thread: books, health, and series of what is gone."""
+        self._books, self._statuses = self.source.books(), self.source.statuses()
+        now = time.time()
+        with self.lock:
+            exceeded = self._exceeded()
+            self._drop_old_series(now)
+        self._monitor.check_books(self._books, now)
+        self._monitor.check_statuses(self._statuses, now)
+        self._monitor.check_limits(exceeded, now)
+        found = self._monitor.health(now)
+        self._health = Health(HealthState(found.status), found.reasons)
+
+    def _drop_old_series(self, now: float) -> None:
+        rooms = self.pipeline.rooms
+        kept = {workload.number for workload in rooms.identities.workloads()}
+        idle_since = now - 60.0 * self.settings.series_idle_minutes
+        rooms.aggregator.remove_series_of(lambda number: number not in kept, idle_since)
+
+    def _exceeded(self) -> dict[str, int]:
+        """limit -> how often something did not fit."""
+        rooms, flows = self.pipeline.rooms, self.flows.counts()
+        identity = rooms.identities.counters()
+        return {
+            "max_series": sum(count.overflowed for count in rooms.aggregator.counts()),
+            "max_workloads": identity.get("workloads_overflowed", 0),
+            "max_processes": identity.get("processes_evicted", 0),
+            "flow rows kept live": flows.over_capacity,
+        }
+
+    def _facts(self) -> SelfFacts:
+        rooms, flows, lookups = self.pipeline.rooms, self.flows.counts(), self.lookups.counts()
+        vanished = {f"{record}_vanished": count for (_, record), count in rooms.aggregator.vanished().items()}
+        evidence = {f"peer_by_{name}": count for name, count in self.peers.evidence().items()}
+        return SelfFacts(
+            books=self._books,
+            statuses=self._statuses,
+            fills=self.fills,
+            lag_seconds=self.lag_seconds,
+            rows=dict(self.pipeline.rows),
+            decoder_discards=self.pipeline.decoder_counters(),
+            series=rooms.aggregator.counts(),
+            rejected=dict(rooms.aggregator.rejected),
+            peers=evidence,
+            identity_discards={**rooms.identities.counters(), **self.peers.counters()},
+            store_rows={
+                **{f"flows_{name}": count for name, count in flows.live.items()},
+                "flows_history": flows.history,
+                "lookups": lookups.rows,
+            },
+            store_discards={
+                "flows_overwritten": flows.overwritten,
+                "flows_over_capacity": flows.over_capacity,
+                "flows_late": flows.late,
+                "followers_slow": flows.lost_by_followers,
+                "lookups_overwritten": lookups.overwritten,
+                **vanished,
+            },
+            otlp_points=self._otlp_points(),
+            healthy=self._health.state is not HealthState.DEGRADED,
+            started_at=self.started_at / NANOSECONDS,
+        )
+
+    def _otlp_points(self) -> dict[str, int]:
+        if self.exporter is None:
+            return {}
+        status = self.exporter.status()
+        return {"exported": status.exported_points, **{f"failed_{reason}": n for reason, n in status.failed_points.items()}}
+
+    def start_otlp(self) -> OtlpExporter | None:
+        """The exporter, running; None when no endpoint is configured. SettingsError when OTEL_* cannot be used."""
+        if self.otlp is not None:
+            self.exporter = OtlpExporter(self.otlp, self.resources, self.snapshot, self.version)
+            self.exporter.start()
+        return self.exporter
+
+    def summary(self) -> str:
+        """What went through, for the end of a replay."""
+        lines = [f"  {probe}/{record}: {rows} rows" for (probe, record), rows in sorted(self.pipeline.rows.items())]
+        with self.lock:
+            workloads = len(self.identities.workloads())
+            flows = self.flows.counts()
+        live = ", ".join(f"{count} {protocol}" for protocol, count in flows.live.items())
+        return "\n".join(["Replayed:", *lines, f"{workloads} workloads; {flows.history} flows ended, open: {live or 'none'}"])
+
+
+def build_node(settings: Settings, clock: Clock, source: Source, environ: Mapping[str, str]) -> Node:
+    """SettingsError when OTEL_* or settings contradict themselves. Nothing runs yet."""
+    otlp = read_otlp_settings(environ, settings.otlp_endpoint)
+    resources = read_resources(environ, os.uname().nodename, read_machine_id(), agent_version())
+    identities, names = build_identities(settings.max_workloads, settings.max_processes), NameTable()
+    fresh = max(LEAST_FRESH_SECONDS, 3 * settings.snapshot_interval)
+    local, peers = build_enrichers(identities, names, settings.networks, fresh)
+    aggregate = AggregateSettings(settings.max_series, otlp.exponential if otlp else False)
+    rooms = Rooms(
+        identities,
+        names,
+        (local, peers),
+        Aggregator(aggregate, identities.workload),
+        FlowStore(settings.flow_history, settings.max_connections),
+        LookupStore(settings.lookup_history),
+    )
+    return Node(settings, clock, source, Pipeline(rooms, clock), peers, otlp, resources)

@@ -1,0 +1,39 @@
+"""What `honeyguide run` prints when it has started: each probe and its hook, or why not; then where to look."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from collector.probe_status import ProbeState, ProbeStatus
+
+WIDTH = 100
+
+
+def describe_start(statuses: Sequence[ProbeStatus], address: str, seconds: float | None) -> str:
+    """seconds: from start to first data; None for a replay."""
+    name_width = max((len(status.probe) for status in statuses), default=0)
+    lines = [line for status in statuses for line in describe_probe(status, name_width)]
+    took = "" if seconds is None else f" First data after {seconds:.1f} s."
+    lines += [
+        "",
+        f"Serving on {address}{took}" if seconds is None else f"Serving on {address}.{took}",
+        "  honeyguide flows --follow      connections as they come and go",
+        "  honeyguide workloads           who is who on this node",
+        "  honeyguide probes              what is measured, and the books",
+        f"  {address}/metrics   Prometheus",
+        f"  {address}/api/v1/flows   REST",
+        "Stop with Ctrl-C.",
+    ]
+    return "\n".join(lines)
+
+
+def describe_probe(status: ProbeStatus, name_width: int) -> list[str]:
+    """One line, or for a probe that cannot run the cause and the remedy below it."""
+    head = f"  {status.probe:<{name_width}}  {status.state.value:<8}  "
+    if status.state is ProbeState.REFUSED:
+        indent = " " * len(head)
+        cause = textwrap.fill(status.cause, WIDTH, initial_indent=head, subsequent_indent=indent)
+        return [cause, textwrap.fill(status.remedy, WIDTH, initial_indent=indent, subsequent_indent=indent)]
+    sections = list(dict.fromkeys(hook.section for hook in status.hooks))
+    return [textwrap.shorten(head + ", ".join(sections), WIDTH, placeholder=", ...", drop_whitespace=False) if sections else head]
