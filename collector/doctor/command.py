@@ -6,11 +6,12 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from collector.doctor.capabilities import holds, list_wanted, read_effective
 from collector.doctor.finding import Finding, no, yes
-from collector.doctor.hook_trials import OBJECT, try_everything
+from collector.doctor.hook_trials import try_everything
 from collector.doctor.kernel_facts import Trees, inspect_kernel, read_cgroup_mounts, read_text, read_version
 from collector.doctor.probe_trials import try_probes
 from collector.doctor.report import Report, write_json, write_text
@@ -20,6 +21,8 @@ from collector.settings import Settings
 from collector.settings_flags import add_settings_flags
 from collector.settings_sources import load_settings
 from collector.source.libbpf import Libbpf
+
+HOOK_KINDS_OBJECT = "hook_kinds.bpf.o"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,15 +46,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 def examine(trees: Trees, settings: Settings) -> Report:
     """Looks at everything, attaches everything once and takes it out again."""
+    from collector.agent import shipped_places  # noqa: PLC0415 -- `doctor --help` needs no agent
+
+    places = shipped_places()
     effective = read_effective(read_text(trees.proc / "self/status"))
     libbpf, about_libbpf = find_libbpf()
     groups = {
         "kernel": list(inspect_kernel(trees)),
         "privileges": list(inspect_privileges(effective, read_version(trees))),
-        "hooks": list(_try_hooks(libbpf, effective, read_cgroup_mounts(trees).unified)),
+        "hooks": list(_try_hooks(libbpf, effective, read_cgroup_mounts(trees).unified, places)),
         "software": [about_libbpf, *inspect_software(trees)],
     }
-    return Report(groups, try_probes(settings))
+    return Report(groups, try_probes(settings, places))
 
 
 def inspect_privileges(effective: frozenset[str], kernel: tuple[int, int]) -> Iterator[Finding]:
@@ -64,13 +70,11 @@ def inspect_privileges(effective: frozenset[str], kernel: tuple[int, int]) -> It
             yield no(wanted.name, f"Missing. It is for: {wanted.purpose}. {without}.", "Run as root, or grant it.")
 
 
-def _try_hooks(libbpf: Libbpf | None, effective: frozenset[str], cgroup_root: str) -> Iterator[Finding]:
+def _try_hooks(libbpf: Libbpf | None, effective: frozenset[str], cgroup_root: str, places: Sequence[Path]) -> Iterator[Finding]:
+    compiled = next((path for path in (place / "build" / HOOK_KINDS_OBJECT for place in places) if path.is_file()), None)
     if libbpf is None:
         yield no("all", "They cannot be tried without libbpf.", "Install libbpf first.")
-        return
-    try:
-        content = OBJECT.read_bytes()
-    except OSError as error:
-        yield no("all", f"They cannot be tried: {OBJECT}: {error.strerror}.", "Compile the probes: make -C probes.")
-        return
-    yield from try_everything(libbpf, effective, cgroup_root, content)
+    elif compiled is None:
+        yield no("all", f"They cannot be tried without {HOOK_KINDS_OBJECT}.", "Compile the probes: make -C probes.")
+    else:
+        yield from try_everything(libbpf, effective, cgroup_root, compiled.read_bytes())

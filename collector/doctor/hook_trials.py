@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from collector.doctor.capabilities import holds
 from collector.doctor.finding import Finding, no, yes
@@ -14,7 +13,6 @@ from collector.source.libbpf import Libbpf
 from collector.source.perf_buffer import online_processors, open_event
 from collector.source.program_object import RINGBUF, ProgramObject
 
-OBJECT = Path(__file__).parents[2] / "probes" / "build" / "hook_kinds.bpf.o"
 ARRAY = 2  # enum bpf_map_type
 _TRACING = ("CAP_BPF", "CAP_PERFMON")
 

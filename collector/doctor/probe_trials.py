@@ -12,15 +12,13 @@ from collector.errors import HoneyguideError
 from collector.probe_status import ProbeStatus
 from collector.settings import Settings
 from collector.source.hook_choice import REMEDY
-from collector.source.kernel_source import KernelSource, SourceSettings
-from collector.source.loaded_probe import LoadSettings
-
-SHIPPED = Path(__file__).parents[2] / "probes"
+from collector.source.kernel_source import KernelSource
+from collector.source.settings_for_kernel import source_settings
 
 
-def try_probes(settings: Settings) -> Sequence[ProbeStatus]:
-    """Nothing stays in the kernel. Empty when not even libbpf can be used, or there is no probe folder."""
-    source = KernelSource(_source_settings(settings), SystemClock())
+def try_probes(settings: Settings, places: Sequence[Path]) -> Sequence[ProbeStatus]:
+    """places: folders that hold the shipped probe folders. Nothing stays in the kernel. Empty when not even libbpf can be used, or there is no probe folder."""
+    source = KernelSource(source_settings(settings, places), SystemClock())
     try:
         with suppress(HoneyguideError):  # no probe at all: each status says why
             source.open()
@@ -33,13 +31,3 @@ def _without_pointing_here(statuses: Sequence[ProbeStatus]) -> Sequence[ProbeSta
     """The loader sends people to the doctor; this is the doctor."""
     here = "See hooks and privileges above."
     return [replace(status, remedy=here) if status.remedy == REMEDY else status for status in statuses]
-
-
-def _source_settings(settings: Settings) -> SourceSettings:
-    values: dict[str, int | Sequence[int]] = {
-        name: value for name, value in settings.model_dump().items() if isinstance(value, int | tuple)
-    }
-    load = LoadSettings(settings.transport == "perf", settings.ring_bytes, values)
-    return SourceSettings(
-        (SHIPPED, *settings.probe_path), load, wanted=frozenset(settings.probes), disabled=frozenset(settings.disable)
-    )
