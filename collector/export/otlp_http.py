@@ -1,0 +1,177 @@
+"""OTLP over HTTP with the SDK's exporter, whose session is watched: a connection can be cut, an answer is read only so far.
+
+The SDK gives its time-out to every read of the socket and reads whatever is answered, so an endpoint that sends one byte now and
+then, or without end, would hold the thread or fill the memory; it takes redirects for success and tells no reason of a failure.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any
+
+import requests
+import urllib3
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from collector.export.otlp_outcome import Outcome, outcome_of_answer, outcome_of_error, outcome_of_status
+from collector.export.otlp_settings import OtlpSettings
+
+LONGEST_ANSWER = 64 * 1024
+SLACK_SECONDS = 0.5  # the SDK's own deadline comes first where it holds
+COMPRESSIONS = {"none": Compression.NoCompression, "gzip": Compression.Gzip, "deflate": Compression.Deflate}
+
+
+class HttpTransport:
+    """One thread sends; another may abort, which ends a send at once."""
+
+    def __init__(self, settings: OtlpSettings) -> None:
+        self._session = WatchedSession()
+        self._longest_seconds = settings.timeout_seconds + SLACK_SECONDS
+        self._exporter = OTLPMetricExporter(
+            endpoint=settings.endpoint,
+            certificate_file=settings.certificate or None,
+            client_key_file=settings.client_key or None,
+            client_certificate_file=settings.client_certificate or None,
+            headers=settings.headers,
+            timeout=settings.timeout_seconds,
+            compression=COMPRESSIONS[settings.compression],
+            session=self._session,
+        )
+
+    def send(self, data: MetricsData) -> Outcome:
+        """Never longer than the time-out and a little, never an exception for what the endpoint does."""
+        self._session.outcome = Outcome("encoding", "the request could not be encoded")
+        deadline = threading.Timer(self._longest_seconds, self._session.cut, ["timeout", "no answer in time"])
+        deadline.daemon = True
+        deadline.start()
+        try:
+            result = self._exporter.export(data)
+        finally:
+            deadline.cancel()
+            self._session.mend()
+        if result is MetricExportResult.SUCCESS or not self._session.outcome.delivered:
+            return self._session.outcome
+        return Outcome("failed", "the exporter gave up")
+
+    def abort(self) -> None:
+        self._session.cut("closing", "the agent ends", for_good=True)
+        self._exporter.shutdown()
+
+    def close(self) -> None:
+        self._exporter.shutdown()
+
+
+class WatchedSession(requests.Session):
+    """outcome: what became of the last request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outcome = Outcome()
+        self._connection: HTTPConnection | None = None
+        self._cut = Outcome()
+        self._cut_for_good = False
+        self.headers["Accept-Encoding"] = "identity"
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, _WatchedAdapter(self))
+
+    def cut(self, reason: str, text: str, for_good: bool = False) -> None:
+        """Ends the connection, whatever it waits for, and allows no other until `mend`."""
+        self._cut, self._cut_for_good = Outcome(reason, text), for_good or self._cut_for_good
+        sock = getattr(self._connection, "sock", None)
+        if sock is not None:
+            _wake_reader(sock)
+
+    def mend(self) -> None:
+        if not self._cut_for_good:
+            self._cut = Outcome()
+
+    def watch(self, connection: HTTPConnection) -> None:
+        self._connection = connection
+        self._refuse_when_cut()
+
+    def _refuse_when_cut(self) -> None:
+        if self._cut.reason:
+            raise requests.RequestException(self._cut.text)
+
+    def request(self, *arguments: Any, **named: Any) -> requests.Response:
+        """As of requests, but only the beginning of the answer is read."""
+        named["stream"] = True
+        if isinstance(self.verify, str):
+            named["verify"] = self.verify  # else requests takes REQUESTS_CA_BUNDLE for stronger than the session's own
+        try:
+            self._refuse_when_cut()
+            with super().request(*arguments, **named) as response:
+                self.outcome = _judge(response, _read_beginning(response))
+            self._refuse_when_cut()  # the cut itself may read like the end of an answer
+        except Exception as error:
+            self.outcome = self._cut if self._cut.reason else outcome_of_error(error)
+            raise
+        if 300 <= response.status_code < 400:
+            raise requests.RequestException("redirected")
+        return response
+
+
+class _WatchedAdapter(HTTPAdapter):
+    def __init__(self, session: WatchedSession) -> None:
+        self._session = session
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
+        super().init_poolmanager(*arguments, **named)
+        self.poolmanager.pool_classes_by_scheme = _watched_pools(self._session)
+
+
+def _watched_pools(session: WatchedSession) -> dict[str, type[urllib3.HTTPConnectionPool]]:
+    class WatchedConnection(HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            session.watch(self)
+
+    class WatchedTlsConnection(HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            session.watch(self)
+
+    class WatchedPool(urllib3.HTTPConnectionPool):
+        ConnectionCls = WatchedConnection
+
+    class WatchedTlsPool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = WatchedTlsConnection
+
+    return {"http": WatchedPool, "https": WatchedTlsPool}
+
+
+def _wake_reader(sock: Any) -> None:
+    """By the plain socket's method: that of a TLS socket changes what the reader works with. It may be closed this moment."""
+    try:
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+    except OSError:
+        return
+
+
+def _read_beginning(response: requests.Response) -> bytes:
+    pieces: list[bytes] = []
+    while sum(map(len, pieces)) < LONGEST_ANSWER:
+        piece = response.raw.read1(LONGEST_ANSWER)
+        if not piece:
+            break
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _judge(response: requests.Response, answer: bytes) -> Outcome:
+    if not 200 <= response.status_code < 300:
+        retry_after = response.headers.get("Retry-After", "").strip()
+        seconds = float(retry_after) if retry_after.isdecimal() else None
+        return outcome_of_status(response.status_code, response.reason or "", seconds)
+    try:
+        return outcome_of_answer(ExportMetricsServiceResponse.FromString(answer).partial_success)
+    except DecodeError:
+        return Outcome()
