@@ -39,7 +39,7 @@ class Process:
     executable: str
     cgroup: int
     named_at: int
-    cgroup_since: int = 0
+    cgroup_since: int
     attachments: tuple[Attachment, ...] = field(default_factory=tuple)
     ended_at: int = 0
     exit_status: int = 0

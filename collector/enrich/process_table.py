@@ -14,7 +14,6 @@ from collector.batch import Batch
 from collector.enrich.process import Attachment, Process, ProcessKey
 
 KEPT_MISSES = 4096
-KEPT_EARLY = 4096
 NANOSECONDS = 1_000_000_000
 
 
@@ -135,14 +134,12 @@ class ProcessTable:
         elif fact.observed_at >= process.named_at:
             process.named_at = fact.observed_at
             self._rename(process, fact)
-        if fact.observed_at >= process.cgroup_since and fact.cgroup != process.cgroup:
-            process.cgroup, process.cgroup_since = fact.cgroup, fact.observed_at
-            self._changed(process)
+        self._move(process, fact.cgroup, fact.observed_at)
 
     def _add(self, fact: ProcessFact) -> Process:
         process = Process(
             fact.process, fact.process_started_at, fact.parent, fact.user, fact.netns, fact.command, fact.executable,
-            fact.cgroup, fact.observed_at,
+            fact.cgroup, fact.observed_at, fact.observed_at,
         )  # fmt: skip
         self._make_room()
         self._living[process.key] = process
@@ -180,11 +177,17 @@ class ProcessTable:
         if child.attachments:
             self._changed(child)
 
+    def _move(self, process: Process, cgroup: int, since: int) -> None:
+        if since < process.cgroup_since:
+            return
+        process.cgroup_since = since
+        if cgroup != process.cgroup:
+            process.cgroup = cgroup
+            self._changed(process)
+
     def _attach(self, process: Process, fact: CgroupFact) -> None:
         if fact.hierarchy == 0:
-            if fact.observed_at >= process.cgroup_since:
-                process.cgroup, process.cgroup_since = fact.cgroup, fact.observed_at
-                self._changed(process)
+            self._move(process, fact.cgroup, fact.observed_at)
             return
         attachment = Attachment(fact.hierarchy, fact.cgroup, fact.path, fact.observed_at)
         affected = [process]
@@ -230,7 +233,7 @@ class ProcessTable:
 
     def _keep_early(self, fact: CgroupFact) -> None:
         self._early.setdefault(fact.process, []).append(fact)
-        if len(self._early) > KEPT_EARLY:
+        if len(self._early) > self._maximum:
             self._early.popitem(last=False)
             self.forgotten_attachments += 1
 

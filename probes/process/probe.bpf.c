@@ -67,7 +67,7 @@ enum cgroup_event_kind {
 struct cgroup_event {
 	boot_ns observed_at;
 	boot_ns process_started_at;  /* attached */
-	cgroup_id cgroup;            /* unique within its hierarchy */
+	__u64 cgroup;                /* no cgroup_id: unique within its hierarchy only */
 	__u32 hierarchy;             /* first number of a line of /proc/PID/cgroup; 0: v2 */
 	process_id process;          /* attached */
 	enum cgroup_event_kind event;

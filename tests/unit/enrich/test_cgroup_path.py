@@ -32,7 +32,7 @@ SLICE = "/kubepods.slice"
 BURSTABLE = f"{SLICE}/kubepods-burstable.slice/kubepods-burstable-pod{UNDERSCORED}.slice"
 BEST_EFFORT = f"{SLICE}/kubepods-besteffort.slice/kubepods-besteffort-pod{UNDERSCORED}.slice"
 GUARANTEED = f"{SLICE}/kubepods-pod{UNDERSCORED}.slice"
-KIND = "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice"
+KIND = f"/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/kubelet-kubepods-burstable-pod{UNDERSCORED}.slice"
 USER = "/user.slice/user-1000.slice/user@1000.service"
 
 CORPUS = {
@@ -70,8 +70,8 @@ CORPUS = {
     f"/system.slice/k3s.service/kubepods/besteffort/pod{UID}/{ONE}": pod(ONE),
     f"/system.slice/snap.microk8s.daemon-kubelite.service/kubepods/burstable/pod{UID}/{ONE}": pod(ONE),
     f"/docker/{TWO}/kubelet/kubepods/burstable/pod{UID}/{ONE}": pod(ONE),
-    f"/docker/{TWO}{KIND}/kubelet-kubepods-burstable-pod{UNDERSCORED}.slice/cri-containerd-{ONE}.scope": pod(ONE),
-    f"/system.slice/docker-{TWO}.scope{KIND}/kubelet-kubepods-burstable-pod{UNDERSCORED}.slice/cri-containerd-{ONE}.scope": pod(ONE),
+    f"/docker/{TWO}{KIND}/cri-containerd-{ONE}.scope": pod(ONE),
+    f"/system.slice/docker-{TWO}.scope{KIND}/cri-containerd-{ONE}.scope": pod(ONE),
     f"/docker/{TWO}/kubepods/besteffort/pod{UID}/{ONE}": pod(ONE),
     f"/system.slice/docker-{TWO}.scope/system.slice/containerd.service": container(TWO),
     f"/docker/{TWO}/init.scope": container(TWO),
