@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from collector.catalog.damage import REMEDY, damage_reported
 from collector.errors import ManifestError
 
 MAGIC = 0xEB9F
@@ -41,14 +42,20 @@ class BtfType:
 
 @dataclass(frozen=True, slots=True)
 class Member:
+    """bits: of a bit field its width, 0 for any other member."""
+
     name: str
     type_id: int
     byte_offset: int
+    bits: int = 0
 
 
 @dataclass(slots=True)
 class Btf:
-    """All types of one BTF blob; ids start at 1, 0 is void. ManifestError when it is not BTF at all."""
+    """All types of one BTF blob; ids start at 1, 0 is void. ManifestError when it is no BTF or damaged.
+
+    What a method reads lies behind a type: for damaged bytes it raises one of damage.FAULTS.
+    """
 
     data: bytes
     types: list[BtfType] = field(default_factory=list)
@@ -59,9 +66,10 @@ class Btf:
         start, length, strings = sections(self.data)
         self.strings = strings
         self.types.append(BtfType("void", "", 0, False, 0, 0))
-        for entry in self._walk(start, start + length):
-            self.by_name.setdefault((entry.kind, entry.name), len(self.types))
-            self.types.append(entry)
+        with damage_reported():
+            for entry in self._walk(start, start + length):
+                self.by_name.setdefault((entry.kind, entry.name), len(self.types))
+                self.types.append(entry)
 
     def _walk(self, position: int, end: int) -> Iterator[BtfType]:
         while position < end:
@@ -86,8 +94,8 @@ class Btf:
         found = []
         for index in range(owner.elements):
             name, member_type, offset = WORDS.unpack_from(self.data, owner.body + 12 * index)
-            bits = offset & 0xFFFFFF if owner.flag else offset
-            found.append(Member(self.text(name), member_type, bits // 8))
+            width, bits = (offset >> 24, offset & 0xFFFFFF) if owner.flag else (0, offset)
+            found.append(Member(self.text(name), member_type, bits // 8, width))
         return found
 
     def array(self, type_id: int) -> tuple[int, int]:
@@ -96,10 +104,8 @@ class Btf:
         return element, count
 
     def is_signed(self, type_id: int) -> bool:
-        entry = self.types[type_id]
-        if entry.kind == "enum":
-            return entry.flag
-        (encoding,) = struct.unpack_from("<I", self.data, entry.body)
+        """Of an int."""
+        (encoding,) = struct.unpack_from("<I", self.data, self.types[type_id].body)
         return bool((encoding >> 24) & 1)
 
     def section_members(self, name: str) -> list[Member]:
@@ -120,7 +126,7 @@ class Btf:
 def sections(data: bytes) -> tuple[int, int, int]:
     """(start of the types, their length, start of the strings) as offsets into `data`."""
     if len(data) < HEADER.size:
-        raise ManifestError("The probe's type information (BTF) is cut short.", "Compile it again: make -C probes.")
+        raise ManifestError("The probe's type information (BTF) is cut short.", REMEDY)
     magic, _, _, header, type_start, type_length, string_start, _ = HEADER.unpack_from(data)
     if magic != MAGIC:
         raise ManifestError(
@@ -137,6 +143,8 @@ def read_enum(data: bytes, body: int, elements: int, *, wide: bool, signed: bool
         if wide:
             name, low, high = WORDS.unpack_from(data, body + 12 * index)
             number = low | high << 32
+            if signed and high >> 31:
+                number -= 1 << 64
         else:
             name, number = struct.unpack_from("<Ii" if signed else "<II", data, body + 8 * index)
         values.setdefault(number, text(name))
@@ -171,7 +179,7 @@ class KernelTypes:
         for index in np.flatnonzero(words[:-2] == found + 1 - strings):
             info = int(words[index + 1])
             kind = KINDS[(info >> 24) & 0x1F] if (info >> 24) & 0x1F < len(KINDS) else ""
-            if kind in ("enum", "enum64"):
+            if kind in ("enum", "enum64") and info & 0xFFFF:  # without values it is only declared
                 body = start + 4 * int(index) + WORDS.size
                 return read_enum(self.data, body, info & 0xFFFF, wide=kind == "enum64", signed=bool(info >> 31), text=self._text)
         return {}

@@ -4,39 +4,32 @@ from __future__ import annotations
 
 import struct
 
+from collector.catalog.damage import REMEDY, damage_reported
 from collector.errors import ManifestError
 
 IDENTITY = b"\x7fELF\x02"
 MACHINE_BPF = 247
 SECTION = struct.Struct("<IIQQQQIIQQ")
-
-
 SYMBOL = struct.Struct("<IBBHQQ")
-DAMAGED = "The compiled probe is damaged."
-REMEDY = "Compile it again: make -C probes."
 
 
 def read_section(elf: bytes, wanted: str) -> bytes:
     """The bytes of section `wanted`; ManifestError when this is no little-endian BPF object or has no such section."""
     check_header(elf)
-    try:
+    with damage_reported():
         found = read_sections(elf).get(wanted)
-    except (struct.error, IndexError, ValueError):
-        raise ManifestError(DAMAGED, REMEDY) from None
     if found is None:
         raise ManifestError(f"The compiled probe has no section {wanted}.", "Compile it with clang -g: make -C probes.")
-    return found
+    return elf[found]
 
 
 def read_symbols(elf: bytes) -> dict[str, int]:
     """symbol -> offset in its section (compilers leave the offsets in BTF's data sections zero)."""
     check_header(elf)
-    try:
+    with damage_reported():
         sections = read_sections(elf)
-        names, table = sections[".strtab"], sections[".symtab"]
+        names, table = elf[sections[".strtab"]], elf[sections[".symtab"]]
         return {names[name : names.index(b"\0", name)].decode(): value for name, _, _, _, value, _ in SYMBOL.iter_unpack(table)}
-    except (struct.error, IndexError, ValueError, KeyError):
-        raise ManifestError(DAMAGED, REMEDY) from None
 
 
 def check_header(elf: bytes) -> None:
@@ -50,13 +43,16 @@ def check_header(elf: bytes) -> None:
         )
 
 
-def read_sections(elf: bytes) -> dict[str, bytes]:
+def read_sections(elf: bytes) -> dict[str, slice]:
+    """Where each section lies; of two with one name the first."""
     (table,) = struct.unpack_from("<Q", elf, 40)
     size, count, names_index = struct.unpack_from("<HHH", elf, 58)
+    if size != SECTION.size:
+        raise ValueError(f"section headers of {size} bytes")
     headers = [SECTION.unpack_from(elf, table + size * index) for index in range(count)]
     names = headers[names_index][4]
-    found: dict[str, bytes] = {}
+    found: dict[str, slice] = {}
     for name, _, _, _, offset, length, *_ in headers:
         start = names + name
-        found.setdefault(elf[start : elf.index(b"\0", start)].decode(), elf[offset : offset + length])
+        found.setdefault(elf[start : elf.index(b"\0", start)].decode(), slice(offset, offset + length))
     return found

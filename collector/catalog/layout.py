@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from collector.batch import Column, Field, Rows, Schema
-from collector.catalog.btf import Btf, KernelTypes
+from collector.catalog.btf import Btf, KernelTypes, Member
+from collector.catalog.damage import damage_reported
 from collector.errors import ManifestError
 
 TRANSPARENT = ("volatile", "const", "restrict", "type_tag")
@@ -70,7 +71,7 @@ class StructReader:
         self._kernel = kernel
 
     def schema(self, probe: str, record: str, *, struct: str | None = None) -> Schema:
-        """Layout of C struct `struct` (default: called as the record); ManifestError when the object has none of that name."""
+        """Layout of C struct `struct` (default: called as the record); ManifestError when it cannot be read or exported."""
         dtype, fields = self._struct(probe, struct or record)
         return Schema(probe, record, dtype, fields)
 
@@ -96,20 +97,30 @@ class StructReader:
     def variables(self, offsets: Mapping[str, int]) -> tuple[Variable, ...]:
         """All global variables that hold numbers; `offsets` come from the symbol table."""
         found = []
-        for section in (".rodata", ".data", ".bss"):
-            for member in self._btf.section_members(section):
-                try:
-                    code, _, _ = self._format(member.type_id)
-                except ManifestError:
-                    continue  # a pointer or a nested struct: nothing to set from outside
-                whole = np.dtype([("value", code)])
-                found.append(Variable(member.name, section, offsets.get(member.name, 0), whole.itemsize, whole["value"].base))
+        with damage_reported():
+            for section in (".rodata", ".data", ".bss"):
+                for member in self._btf.section_members(section):
+                    try:
+                        code, _, _ = self._format(member.type_id)
+                    except ManifestError:
+                        continue  # a pointer or a nested struct: nothing to set from outside
+                    whole = np.dtype([("value", code)])
+                    found.append(Variable(member.name, section, offsets.get(member.name, 0), whole.itemsize, whole["value"].base))
         return tuple(found)
+
+    def maps(self) -> frozenset[str]:
+        """Names of the kernel maps that the object declares."""
+        with damage_reported():
+            return frozenset(member.name for member in self._btf.section_members(".maps"))
+
+    def functions(self) -> frozenset[str]:
+        return frozenset(name for kind, name in self._btf.by_name if kind == "func")
 
     def enum(self, name: str) -> dict[int, str]:
         """number -> short name of an enum that the probe declares (or the kernel has); empty when unknown."""
-        type_id = self._btf.find("enum", name)
-        own = {} if type_id is None else self._btf.enum_values(type_id)
+        type_id = self._btf.find("enum", name) or self._btf.find("enum64", name)
+        with damage_reported():
+            own = {} if type_id is None else self._btf.enum_values(type_id)
         running = self._kernel.enum_values(name) if self._kernel else {}
         same_enum = not own or not set(own.values()).isdisjoint(running.values())
         return shorten_names(name, running if running and same_enum else own)
@@ -118,46 +129,61 @@ class StructReader:
         type_id = self._btf.find("struct", name)
         if type_id is None:
             raise ManifestError(f"{probe}: the compiled probe has no struct {name}.", "Check `struct` in probe.toml.")
-        names, formats, offsets, fields = [], [], [], []
-        for member in self._btf.members(type_id):
-            if member.name.startswith("pad"):
-                continue
+        columns: dict[str, tuple[object, int]] = {}
+        fields = []
+        with damage_reported():
+            for member in self._btf.members(type_id):
+                if not member.name.startswith("pad"):
+                    code, entry = self._field(f"{probe}: field {member.name} of struct {name}", member)
+                    columns[member.name] = (code, member.byte_offset)
+                    fields.append(entry)
+            formats, offsets = [code for code, _ in columns.values()], [offset for _, offset in columns.values()]
+            layout = {"names": list(columns), "formats": formats, "offsets": offsets}
+            size = self._btf.types[type_id].size_or_type
+            return np.dtype({**layout, "itemsize": size}), tuple(fields)  # type: ignore[call-overload]
+
+    def _field(self, place: str, member: Member) -> tuple[object, Field]:
+        """(NumPy format, what it means); ManifestError names `place` when it is nothing that can be exported."""
+        try:
+            if member.bits:
+                raise ManifestError("is a bit field; give it whole bytes.")
             code, meaning, labels = self._format(member.type_id)
-            names.append(member.name)
-            formats.append(code)
-            offsets.append(member.byte_offset)
-            fields.append(Field(member.name, meaning, labels))
-        layout = {"names": names, "formats": formats, "offsets": offsets, "itemsize": self._btf.types[type_id].size_or_type}
-        return np.dtype(layout), tuple(fields)  # type: ignore[call-overload]
+        except ManifestError as error:
+            raise ManifestError(f"{place} {error.cause}", error.remedy) from None
+        return code, Field(member.name, meaning, labels)
 
     def _format(self, type_id: int) -> tuple[object, str, dict[int, str]]:
         """(NumPy format, meaning, names) of a member's type."""
+        type_id, meaning = self._resolve(type_id)
+        entry = self._btf.types[type_id]
+        if entry.kind in ("enum", "enum64"):
+            return f"<{'i' if entry.flag else 'u'}{entry.size_or_type}", entry.name, self.enum(entry.name)
+        return self._plain_format(type_id, meaning), meaning, {}
+
+    def _resolve(self, type_id: int) -> tuple[int, str]:
+        """(type behind all typedefs and qualifiers, name of the first typedef that says something)."""
         meaning = ""
-        while True:
+        for _ in self._btf.types:  # a damaged chain may be a ring
             entry = self._btf.types[type_id]
             if entry.kind == "typedef":
                 if not meaning and entry.name not in PLAIN_TYPEDEFS:
                     meaning = entry.name
             elif entry.kind not in TRANSPARENT:
-                break
+                return type_id, meaning
             type_id = entry.size_or_type
-        if entry.kind in ("enum", "enum64"):
-            return f"<{'i' if entry.flag else 'u'}{entry.size_or_type}", entry.name, self.enum(entry.name)
-        return self._plain_format(type_id, meaning), meaning, {}
+        raise ManifestError("is a typedef of itself.")
 
     def _plain_format(self, type_id: int, meaning: str) -> object:
         entry = self._btf.types[type_id]
         if meaning in OPAQUE_TYPEDEFS:
             return f"V{entry.size_or_type}"
-        if entry.kind == "int":
+        if entry.kind == "int" and entry.size_or_type in (1, 2, 4, 8):
             if entry.name in ("_Bool", "bool"):
                 return "?"
             return f"<{'i' if self._btf.is_signed(type_id) else 'u'}{entry.size_or_type}"
         if entry.kind == "array":
             return self._array_format(type_id)
-        raise ManifestError(
-            f"A record field is a {entry.kind} ({entry.name}); only numbers, enums, addresses and arrays can be exported."
-        )
+        raise ManifestError(f"is a {entry.kind} ({entry.name}); only numbers of up to 8 bytes, enums, addresses and arrays can be exported.")
 
     def _array_format(self, type_id: int) -> object:
         element, count = self._btf.array(type_id)
@@ -165,6 +191,8 @@ class StructReader:
         if inner.kind == "int" and inner.name == "char":
             return f"S{count}"
         code, _, _ = self._format(element)
+        if isinstance(code, tuple):  # NumPy would nest the shapes, so that the numbers in the middle are out of reach
+            return (code[0], (count, *code[1]))
         return (code, (count,))
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError, model_validator
 
 from collector.errors import ManifestError
 from collector.instruments import DURATION_BUCKETS, AttributeValue, Instrument, InstrumentKind
 
-Condition = bool | list[str | int]
+Condition = StrictBool | Annotated[list[StrictInt | str], Field(min_length=1)]
 
 
 class Part(BaseModel):
@@ -106,10 +107,12 @@ class Metric(Part):
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Metric:
-        if self.kind is InstrumentKind.HISTOGRAM and not (self.value or self.series):
+        if self.kind is InstrumentKind.HISTOGRAM and not all(part.value for part in self.parts()):
             raise ValueError("a histogram needs `value`")
-        if self.buckets != sorted(set(self.buckets)):
-            raise ValueError("`buckets` must ascend")
+        if self.buckets and self.kind is not InstrumentKind.HISTOGRAM:
+            raise ValueError("`buckets` belong to a histogram")
+        if self.buckets != sorted(set(self.buckets)) or not all(map(math.isfinite, self.buckets)):
+            raise ValueError("`buckets` must ascend, and the infinite one is added by itself")
         if self.series and self.value:
             raise ValueError("give either `value` or `series`")
         return self
@@ -136,6 +139,29 @@ class Manifest(Part):
     metric: list[Metric] = Field(default_factory=list)
 
     @model_validator(mode="after")
+    def _names_are_unique(self) -> Manifest:
+        given = {
+            "hook.purpose": [hook.purpose for hook in self.hook],
+            "record.struct": [record.struct for record in self.record],
+            "record.ring": [record.ring for record in self.record if record.ring],
+            "metric.name": [metric.name for metric in self.metric],
+        }
+        for key, names in given.items():
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                raise ValueError(f"{key} = {twice!r} is there twice")
+        return self
+
+    @model_validator(mode="after")
+    def _snapshots_come_from_hooks(self) -> Manifest:
+        attached = {program for hook in self.hook for program in hook.alternatives}
+        for snapshot in filter(None, (record.snapshot for record in self.record)):
+            for program in filter(None, (snapshot.program, snapshot.sweep)):
+                if program not in attached:
+                    raise ValueError(f"snapshot: no [[hook]] has the program {program!r} among its alternatives")
+        return self
+
+    @model_validator(mode="after")
     def _metrics_name_records(self) -> Manifest:
         records = {record.struct for record in self.record}
         for metric in self.metric:
@@ -148,10 +174,10 @@ def parse_manifest(text: str, where: str) -> Manifest:
     """ManifestError names the file (`where`), the key and what is allowed."""
     try:
         return Manifest.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ManifestError(f"{where} is not valid TOML: {error}.") from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(step) for step in first["loc"]) or "the whole"
         more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise ManifestError(f"{where}: {place}: {first['msg']}{more}.", "docs/adding-a-probe.md lists every key.") from None
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, a number of 5,000 digits, a thousand brackets
+        raise ManifestError(f"{where} is not valid TOML: {error}.") from None

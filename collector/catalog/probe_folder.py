@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from collector.batch import Schema
 from collector.catalog.btf import Btf, KernelTypes
+from collector.catalog.columns import check_columns
 from collector.catalog.elf import read_section, read_symbols
 from collector.catalog.layout import MapLayout, StructReader, Variable
 from collector.catalog.manifest import Manifest, parse_manifest
@@ -43,14 +45,18 @@ class Probe:
 
 
 def find_folders(places: Sequence[Path]) -> list[Path]:
-    """Folders with a probe.toml below each of `places`, in name order."""
-    return sorted((entry.parent for place in places for entry in place.glob("*/probe.toml")), key=lambda folder: folder.name)
+    """Folders with a probe.toml below each of `places`, in name order; of two with one name that of the later place.
+
+    So a user's own `tcp` stands in for the one that ships.
+    """
+    found = {entry.parent.name: entry.parent for place in places for entry in place.glob("*/probe.toml")}
+    return [found[name] for name in sorted(found)]
 
 
 def object_path(folder: Path) -> Path:
     """Where the build puts the object: beside the folder in build/, or inside a folder brought by a user."""
     inside = folder / "probe.bpf.o"
-    return inside if inside.exists() else folder.parent / "build" / f"{folder.name}.bpf.o"
+    return inside if os.path.lexists(inside) else folder.parent / "build" / f"{folder.name}.bpf.o"
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -71,15 +77,18 @@ def read_probe(folder: Path, kernel: KernelTypes | None) -> Probe:
         raise ProbeError(f"{path} cannot be read: {error.strerror}.", "Compile the probes: make -C probes.") from None
     reader = StructReader(Btf(read_section(content, ".BTF")), kernel)
     schemas, layouts = read_schemas(folder.name, manifest, reader)
+    variables = reader.variables(read_symbols(content))
     accounts = tuple(name for name in reader.enum("account").values() if name != "count")
     check_accounts(folder.name, manifest, accounts)
+    check_names(folder.name, manifest, reader, {variable.name for variable in variables})
+    check_columns(folder.name, manifest, schemas)
     return Probe(
         folder.name,
         manifest,
         content,
         schemas,
         layouts,
-        reader.variables(read_symbols(content)),
+        variables,
         accounts,
         reader.schema(folder.name, "program_account").dtype,
         {record.account: record.struct for record in manifest.record if record.ring},
@@ -92,6 +101,22 @@ def check_accounts(name: str, manifest: Manifest, accounts: tuple[str, ...]) -> 
     for account in named:
         if account not in accounts:
             raise ManifestError(f"{name}: account {account!r} is not in the program's enum account: {', '.join(accounts)}.")
+
+
+def check_names(probe: str, manifest: Manifest, reader: StructReader, variables: Set[str]) -> None:
+    """Every map, program and variable that the manifest names is in the object."""
+    snapshots = [record.snapshot for record in manifest.record if record.snapshot]
+    named = [program for hook in manifest.hook for program in hook.alternatives]
+    kept = [*manifest.maps, *(map_name for record in manifest.record for map_name in (record.ring, record.map) if map_name)]
+    kept += ["accounts", *(snapshot.over for snapshot in snapshots if snapshot.over)]
+    for what, names, there in (
+        ("program", named, reader.functions()),
+        ("map", kept, reader.maps()),
+        ("variable", list(manifest.variables), variables),
+    ):
+        missing = next((name for name in names if name not in there), None)
+        if missing is not None:
+            raise ManifestError(f"{probe}: the compiled probe has no {what} {missing}.", "Check probe.toml; compile it again.")
 
 
 def read_schemas(name: str, manifest: Manifest, reader: StructReader) -> tuple[dict[str, Schema], dict[str, MapLayout]]:
