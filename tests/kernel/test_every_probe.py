@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -84,16 +85,29 @@ def test_counts_exactly_what_its_workload_did(source: KernelSource) -> None:
 
 
 def test_a_closed_probe_leaves_no_program_behind(transport: str) -> None:
-    before = loaded_programs()
+    loaded: set[int] = set()
     for name in NAMES:
-        open_source(name, transport).close()
+        source = open_source(name, transport)
+        loaded |= held_programs()
+        source.close()
+    assert loaded
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while loaded_programs() - before and time.monotonic() < deadline:
+    while loaded & programs_of_the_kernel() and time.monotonic() < deadline:
         time.sleep(0.1)  # the kernel frees programs after a grace period
-    assert not loaded_programs() - before
+    assert not loaded & programs_of_the_kernel()
+    assert not held_programs()
 
 
-def loaded_programs() -> set[tuple[int, str]]:
-    """(id, name) of all programs in the kernel that carry one of our names."""
+def held_programs() -> set[int]:
+    """Ids of the programs that this process holds a descriptor of."""
+    found = set()
+    for entry in Path("/proc/self/fdinfo").iterdir():
+        with suppress(FileNotFoundError):
+            lines = entry.read_text().splitlines()
+            found |= {int(line.split()[1]) for line in lines if line.startswith("prog_id:")}
+    return found
+
+
+def programs_of_the_kernel() -> set[int]:
     listed = json.loads(subprocess.run(["bpftool", "--json", "prog", "list"], check=True, capture_output=True).stdout)
-    return {(program["id"], program.get("name", "")) for program in listed}
+    return {int(program["id"]) for program in listed}
