@@ -75,30 +75,39 @@ static __always_inline bool is_dns_port(__u16 port)
 	return port && (port == dns_ports[0] || port == dns_ports[1] || port == dns_ports[2] || port == dns_ports[3]);
 }
 
-static __always_inline bool read_destination(struct __sk_buff *skb, struct endpoints *ends)
+static __always_inline void read_destination(struct __sk_buff *skb, struct endpoints *ends)
 {
 	struct destination_key key = { .socket = bpf_get_socket_cookie(skb), .thread = bpf_get_current_pid_tgid() };
 	struct destination *known = bpf_map_lookup_elem(&destinations, &key);
 
-	if (!known)
-		return false;
-	ends->remote_address = known->address;
-	ends->remote_port = known->port;
-	return true;
+	if (known) {
+		ends->remote_address = known->address;
+		ends->remote_port = known->port;
+	}
 }
 
 /* Docker translates its resolver's address 127.0.0.11:53 to another port of the loopback network. */
-static __always_inline bool is_loopback_ipv4(const ip_address *address)
+static __always_inline bool goes_to_loopback(const struct __sk_buff *skb, const struct packet *packet)
 {
-	return address->octets[10] == 0xff && address->octets[12] == LOOPBACK_NETWORK;
+	const __u8 *data = (const void *)(long)skb->data, *end = (const void *)(long)skb->data_end;
+
+	return !packet->ipv6 && data + IPV4_HEADER_BYTES <= end && data[IPV4_DESTINATION] == LOOPBACK_NETWORK;
 }
 
 /* For sockets without a fixed peer: UDP only, a TCP socket is connected before it carries data. */
 static __always_inline bool find_unconnected(struct __sk_buff *skb, const struct packet *packet, bool sent, struct endpoints *ends)
 {
-	if (packet->protocol != PROTOCOL_UDP || !read_endpoints(skb, packet, sent, ends))
+	__be16 ports[2];
+	bool on_port;
+
+	if (packet->protocol != PROTOCOL_UDP || bpf_skb_load_bytes(skb, packet->transport_offset, ports, sizeof(ports)))
 		return false;
-	if (sent && (is_dns_port(ends->remote_port) || is_loopback_ipv4(&ends->remote_address)))
+	on_port = is_dns_port(__builtin_bswap16(ports[0])) || is_dns_port(__builtin_bswap16(ports[1]));
+	if (!on_port && !(sent && goes_to_loopback(skb, packet)))
+		return false;
+	if (!read_endpoints(skb, packet, sent, ends))
+		return false;
+	if (sent)
 		read_destination(skb, ends);
 	return is_dns_port(ends->remote_port) || is_dns_port(ends->local_port);
 }
