@@ -26,8 +26,8 @@ Over OTLP each workload is a resource, with as many of the attributes {", ".join
 known, and with `host.name`, `host.id` and `service.instance.id`. On `/metrics` the former are labels
 ({", ".join(f"`{label_name(name)}`" for name in OF_THE_WORKLOAD)}), and `target_info` tells about the agent.
 
-In the tables *workload* stands for these, and *peer* for {" and ".join(f"`{name}`" for name in OF_THE_PEER)} of the other side of a
-connection. Numbers without a workload belong to the agent, whose `service.name` is `honeyguide`, or to the whole node.
+In the tables *workload* stands for these, and *peer* for {" and ".join(f"`{name}`" for name in OF_THE_PEER)} of the other side of
+a connection. Numbers without a workload belong to the agent, whose `service.name` is `honeyguide`, or to the whole node.
 """
 
 
