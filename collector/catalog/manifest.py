@@ -21,13 +21,16 @@ class Part(BaseModel):
 class Hook(Part):
     """One thing to attach; the first of `alternatives` (C functions) that this kernel takes is used.
 
-    account: the line of `enum account` that these programs keep. optional: the probe runs without it.
+    account: the line of `enum account` that these programs keep. optional: the probe runs without it. every_seconds: an
+    iterator (over the elements of map `over`) that is run so often for what it does, not for rows.
     """
 
     purpose: str
     account: str
     alternatives: list[str] = Field(min_length=1)
     optional: bool = False
+    over: str = ""
+    every_seconds: float = Field(default=0, ge=0)
 
 
 class SnapshotOrigin(Part):

@@ -102,9 +102,10 @@ class KernelSource:
         """
         self._clock.measure()
         batches = self._read_seeds() if self._first else []
-        for probe in self._loaded:
-            batches += probe.drain()
         now = self._clock.boot_ns()
+        for probe in self._loaded:
+            probe.tick(now)
+            batches += probe.drain()
         if now >= self._next_snapshot_ns:
             self._next_snapshot_ns = now + self._settings.snapshot_interval_ns
             for probe in self._loaded:

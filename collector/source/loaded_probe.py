@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +39,15 @@ class LoadSettings:
     cgroup_root: Path | None = None
 
 
+@dataclass(slots=True)
+class Tick:
+    """An iterator that is run for what it does. next_ns: boot_ns when it is due."""
+
+    program: str
+    period_ns: int
+    next_ns: int = 0
+
+
 class LoadedProbe:
     """Opened with the programs named in `choice` (hook purpose -> C function); close() takes everything out of the kernel."""
 
@@ -51,6 +60,7 @@ class LoadedProbe:
         self._maps: dict[str, MapReader] = {}
         self._iterators: dict[str, int] = {}
         self._sweeps_wanted: dict[str, int] = {}
+        self._ticks: list[Tick] = []
         self.hooks: list[HookStatus] = []
 
     def open(self, choice: dict[str, str]) -> None:
@@ -133,8 +143,17 @@ class LoadedProbe:
             if record.map:
                 self._maps[record.struct] = MapReader(self._libbpf, self._object.map(record.map))
 
-    def _records_with_snapshot(self) -> Iterable[Record]:
-        return (record for record in self.probe.manifest.record if record.snapshot)
+    def _walked_map(self, program: str) -> str:
+        """The map over whose elements a snapshot iterator goes, '' for none."""
+        origins = (record.snapshot for record in self.probe.manifest.record if record.snapshot)
+        return next((origin.over for origin in origins if origin.program == program), "")
+
+    def tick(self, now_boot_ns: int) -> None:
+        """Runs the iterators that are due; what they report comes with the next drain."""
+        for tick in self._ticks:
+            if now_boot_ns >= tick.next_ns:
+                tick.next_ns = now_boot_ns + tick.period_ns
+                read_iterator(self._libbpf, self._iterators[tick.program], np.dtype("u1"))
 
     def drain(self) -> list[Batch]:
         """What is in the rings."""
