@@ -111,10 +111,9 @@ class LoadedProbe:
     def _attach(self, hook: Hook, program: str) -> None:
         section = self._object.section(program)
         if section.startswith("iter/"):
-            over = next(
-                (r.snapshot.over for r in self._records_with_snapshot() if r.snapshot and r.snapshot.program == program), ""
-            )
-            self._iterators[program] = self._object.attach_iterator(program, over)
+            self._iterators[program] = self._object.attach_iterator(program, hook.over or self._walked_map(program))
+            if hook.every_seconds:
+                self._ticks.append(Tick(program, int(hook.every_seconds * NANOSECONDS)))
         elif section.startswith("cgroup"):
             self._attach_cgroup(program)
         else:
