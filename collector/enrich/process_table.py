@@ -63,7 +63,7 @@ class ProcessTable:
         self._living: OrderedDict[ProcessKey, Process] = OrderedDict()
         self._ended: OrderedDict[ProcessKey, Process] = OrderedDict()
         self._newest: dict[int, Process] = {}
-        self._children: defaultdict[ProcessKey, list[Process]] = defaultdict(list)  # of the last batch
+        self._children: defaultdict[ProcessKey, list[Process]] = defaultdict(list)  # of the last batch with any
         self._early: OrderedDict[int, list[CgroupFact]] = OrderedDict()
         self._missed: set[ProcessKey] = set()
         self.version = 0
@@ -98,9 +98,11 @@ class ProcessTable:
 
     def observe(self, batch: Batch) -> None:
         """Rows of process_event, in the order in which they happened."""
-        self._children.clear()
-        for row in read_facts(batch, ProcessFact):
-            self._take(ProcessFact._make(row))
+        facts = [ProcessFact._make(row) for row in read_facts(batch, ProcessFact)]
+        if any(fact.event == "started" for fact in facts):
+            self._children.clear()
+        for fact in facts:
+            self._take(fact)
 
     def attach(self, fact: CgroupFact) -> None:
         """The process is in that cgroup from now on (v2: its id counts, v1: its path). Kept if the process is not known yet."""
