@@ -156,9 +156,12 @@ def kernel_release(path: Path = Path("/proc/sys/kernel/osrelease")) -> str:
 
 def serve(settings: Settings, node: Node, stack: ExitStack) -> None:
     """API, metrics and OTLP until the stack unwinds; HoneyguideError when the address is taken."""
-    from collector.api.server import ApiServer  # noqa: PLC0415 -- a recorder needs no web server
+    from collector.api.security import choose_security  # noqa: PLC0415 -- a recorder needs no web server
+    from collector.api.server import ApiServer  # noqa: PLC0415
 
-    server = ApiServer(node, settings.host, settings.port)
+    token = settings.token.get_secret_value() if settings.token else ""
+    security = choose_security(settings.host, token, allow_unauthenticated=settings.allow_unauthenticated)
+    server = ApiServer(node, settings.host, settings.port, security)
     server.start()
     stack.callback(server.stop)
     node.address = server.url

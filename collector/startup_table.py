@@ -17,7 +17,7 @@ def describe_start(statuses: Sequence[ProbeStatus], address: str, seconds: float
     took = "" if seconds is None else f" First data after {seconds:.1f} s."
     lines += [
         "",
-        f"Serving on {address}{took}" if seconds is None else f"Serving on {address}.{took}",
+        f"Serving on {address}.{took}",
         "  honeyguide flows --follow      connections as they come and go",
         "  honeyguide workloads           who is who on this node",
         "  honeyguide probes              what is measured, and the books",
@@ -35,5 +35,14 @@ def describe_probe(status: ProbeStatus, name_width: int) -> list[str]:
         indent = " " * len(head)
         cause = textwrap.fill(status.cause, WIDTH, initial_indent=head, subsequent_indent=indent)
         return [cause, textwrap.fill(status.remedy, WIDTH, initial_indent=indent, subsequent_indent=indent)]
-    sections = list(dict.fromkeys(hook.section for hook in status.hooks))
-    return [textwrap.shorten(head + ", ".join(sections), WIDTH, placeholder=", ...", drop_whitespace=False) if sections else head]
+    return [head + fit_sections(list(dict.fromkeys(hook.section for hook in status.hooks)), WIDTH - len(head))]
+
+
+def fit_sections(sections: Sequence[str], width: int) -> str:
+    """As many as fit on the line, then how many more there are."""
+    for shown in range(len(sections), 0, -1):
+        more = f" and {len(sections) - shown} more" if shown < len(sections) else ""
+        text = ", ".join(sections[:shown]) + more
+        if len(text) <= width:
+            return text
+    return ", ".join(sections)
