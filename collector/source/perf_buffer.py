@@ -1,8 +1,7 @@
 """Drains per-CPU perf ring buffers (kernels without BPF ring buffers, bcc probes): the same rows as `RingBuffer` gives.
 
-Layout (perf_event_open(2), MMAP layout): a control page with data_head and data_tail, then the data area; records
-{u32 type, u16 misc, u16 size}, of which PERF_RECORD_SAMPLE carries {u32 size, bytes}. Losses are counted by the
-program, which sees the output helper fail; PERF_RECORD_LOST would count them a second time.
+Layout (perf_event_open(2), MMAP layout): a control page with data_head and data_tail, then the data area. Losses are
+counted by the program, which sees the output helper fail.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import numpy as np
 from collector.batch import Rows
 from collector.errors import LoadError
 from collector.source.libbpf import Libbpf
+from collector.source.perf_records import parse_records, record_layout, unwrap
 from collector.source.program_object import KernelMap
 
 SYSTEM_CALL = {"x86_64": 298, "aarch64": 241, "ppc64le": 319, "s390x": 331, "riscv64": 241}
@@ -27,8 +27,6 @@ WATERMARK_BIT = 1 << 14
 CLOSE_ON_EXEC = 1 << 3
 ENABLE = 0x2400
 HEAD_OFFSET, TAIL_OFFSET = 1024, 1032
-RECORD_LOST, RECORD_SAMPLE = 2, 9
-HEADER_BYTES, SIZE_BYTES = 8, 4
 
 
 class EventAttributes(ctypes.Structure):
@@ -53,16 +51,19 @@ class PerfBuffer:
     """The buffers of all CPUs behind one perf event array. size: bytes per CPU, a power of two of at least one page."""
 
     def __init__(self, libbpf: Libbpf, kernel_map: KernelMap, size: int, dtype: np.dtype[np.void]) -> None:
-        self._dtype = dtype
-        self._rings = []
+        self._rings: list[ProcessorRing] = []
         self.decoded = 0
         self.undecodable = 0
         self.fill = 0.0
-        for processor in online_processors():
-            ring = ProcessorRing(processor, size, dtype)
-            self._rings.append(ring)
-            key, value = ctypes.c_uint32(processor), ctypes.c_uint32(ring.descriptor)
-            libbpf.call("bpf_map_update_elem", kernel_map.file_descriptor, ctypes.byref(key), ctypes.byref(value), 0)
+        try:
+            for processor in online_processors():
+                ring = ProcessorRing(processor, size, dtype)
+                self._rings.append(ring)
+                key, value = ctypes.c_uint32(processor), ctypes.c_uint32(ring.descriptor)
+                libbpf.call("bpf_map_update_elem", kernel_map.file_descriptor, ctypes.byref(key), ctypes.byref(value), 0)
+        except BaseException:
+            self.close()
+            raise
 
     def drain(self) -> Rows:
         """All complete records; in order per CPU, CPUs one after the other."""
@@ -81,55 +82,28 @@ class ProcessorRing:
     """One CPU's perf event and its mapped buffer."""
 
     def __init__(self, processor: int, size: int, dtype: np.dtype[np.void]) -> None:
-        self._dtype = dtype
         self._size = size
-        self._stride = (HEADER_BYTES + SIZE_BYTES + dtype.itemsize + 7) // 8 * 8
-        self._record = np.dtype(
-            {
-                "names": ["type", "size", "payload"],
-                "formats": [np.uint32, np.uint16, dtype],
-                "offsets": [0, 6, HEADER_BYTES + SIZE_BYTES],
-                "itemsize": self._stride,
-            }
-        )
+        self._layout = record_layout(dtype)
         self.undecodable = 0
         self.fill = 0.0
         self.descriptor = open_event(processor, size)
-        self._pages = mmap.mmap(self.descriptor, mmap.PAGESIZE + size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        try:
+            self._pages = mmap.mmap(self.descriptor, mmap.PAGESIZE + size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        except OSError as error:
+            os.close(self.descriptor)
+            remedy = "Give the agent CAP_IPC_LOCK, raise kernel.perf_event_mlock_kb, or lower HONEYGUIDE_RING_BYTES."
+            raise LoadError(f"The perf buffer of CPU {processor} cannot be mapped: {error.strerror}.", remedy) from None
         self._position = np.frombuffer(self._pages, np.uint64, count=2, offset=HEAD_OFFSET)
         fcntl.ioctl(self.descriptor, ENABLE, 0)
 
     def drain(self) -> Rows:
         head, tail = int(self._position[0]), int(self._position[1])
         self.fill = (head - tail) / self._size
-        content = self._copy(tail, head)
-        runs, offset = [np.empty(0, self._dtype)], 0
-        while offset + HEADER_BYTES <= len(content):
-            rows, taken = self._take_run(content, offset)
-            runs.append(rows)
-            offset += taken
+        content = unwrap(self._pages, mmap.PAGESIZE, self._size, tail, head)
+        rows, undecodable = parse_records(content, self._layout)
+        self.undecodable += undecodable
         self._position[1] = head
-        return np.concatenate(runs)
-
-    def _copy(self, tail: int, head: int) -> bytes:
-        """The unread bytes in a row; the data area is mapped once, so a record may wrap."""
-        start, length = tail % self._size, head - tail
-        first = min(length, self._size - start)
-        page = mmap.PAGESIZE
-        return self._pages[page + start : page + start + first] + self._pages[page : page + length - first]
-
-    def _take_run(self, content: bytes, offset: int) -> tuple[Rows, int]:
-        """(rows, bytes used up): the longest run of samples of the right size, or one record of another kind."""
-        ready = np.frombuffer(content, self._record, count=(len(content) - offset) // self._stride, offset=offset)
-        usable = (ready["type"] == RECORD_SAMPLE) & (ready["size"] == self._stride)
-        run = len(ready) if usable.all() else int(np.argmin(usable))
-        if run:
-            return ready["payload"][:run].copy(), run * self._stride
-        kind = int.from_bytes(content[offset : offset + 4], "little")
-        size = int.from_bytes(content[offset + 6 : offset + 8], "little")
-        if kind != RECORD_LOST:
-            self.undecodable += 1
-        return np.empty(0, self._dtype), max(size, HEADER_BYTES)
+        return rows
 
     def close(self) -> None:
         del self._position

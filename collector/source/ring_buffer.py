@@ -17,6 +17,7 @@ BUSY = np.uint32(1 << 31)
 DISCARDED = np.uint32(1 << 30)
 LENGTH = np.uint32(~(1 << 31 | 1 << 30) & 0xFFFFFFFF)
 HEADER_BYTES = 8
+LONGEST_RUN = 8192  # records looked at in one go: not the whole ring anew for each record of a wrong size
 
 
 class RingBuffer:
@@ -68,7 +69,7 @@ class RingBuffer:
     def _take_run(self, consumed: int, produced: int) -> tuple[Rows, int]:
         """(rows, bytes used up) of the longest run of complete records of the right size."""
         start = mmap.PAGESIZE + consumed % self._size
-        count = (produced - consumed) // self._stride
+        count = min((produced - consumed) // self._stride, LONGEST_RUN)
         ready = np.frombuffer(self._producer_pages, dtype=self._record, count=count, offset=start)
         length = ready["length"].copy()
         usable = ((length & BUSY) == 0) & ((length & LENGTH) == self._dtype.itemsize)
