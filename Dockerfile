@@ -25,7 +25,8 @@ COPY collector collector
 # --system-site-packages: sees Debian's bcc where EXTRA_PACKAGES brings it
 RUN python3 -m venv --system-site-packages /opt/honeyguide && \
     /opt/honeyguide/bin/pip install --no-cache-dir --constraint constraints.txt ".[grpc]" && \
-    rm -rf /opt/honeyguide/lib/python3*/site-packages/pip /opt/honeyguide/bin/pip*
+    rm -rf /opt/honeyguide/bin/pip* /opt/honeyguide/lib/python3*/site-packages/pip \
+        /opt/honeyguide/lib/python3*/site-packages/setuptools /opt/honeyguide/lib/python3*/site-packages/numpy/*/tests
 
 FROM debian:12-slim
 LABEL org.opencontainers.image.title="honeyguide" \
@@ -45,7 +46,7 @@ EXPOSE 9464
 # Root inside, because an image cannot give capabilities to another user, but with these capabilities only:
 #   docker run --pid=host --network=host --cgroupns=host --read-only --cap-drop=ALL \
 #     --cap-add=BPF --cap-add=PERFMON --cap-add=NET_ADMIN --cap-add=SYS_PTRACE --cap-add=DAC_READ_SEARCH \
-#     -v /sys/fs/cgroup:/sys/fs/cgroup:ro -v /sys/kernel/tracing:/sys/kernel/tracing:ro honeyguide
+#     -v /sys/fs/cgroup:/sys/fs/cgroup:ro honeyguide
 # What each is for, and where SYS_ADMIN cannot be avoided: docs/running.md
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9464/healthz', timeout=3)"]

@@ -47,12 +47,20 @@ def test_powerless_root_is_told_which_privileges_are_missing() -> None:
     assert {one["state"] for one in report["probes"]} == {"refused"}
 
 
+GRANTED = "+bpf,+perfmon,+net_admin,+sys_ptrace,+dac_read_search"
+ROOT_OF_A_CONTAINER = ("setpriv", f"--bounding-set=-all,{GRANTED}", "--inh-caps=-all")
+USER_OF_THE_UNIT = (
+    *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"),
+    *(f"--inh-caps=-all,{GRANTED}", f"--ambient-caps={GRANTED}", f"--bounding-set=-all,{GRANTED}"),
+)
+
+
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv (util-linux) is not installed")
-def test_capabilities_of_the_manifests_are_enough() -> None:
-    """What deploy/ grants lets every probe run that root can run."""
-    granted = "+bpf,+perfmon,+net_admin,+sys_ptrace,+dac_read_search"
+@pytest.mark.parametrize("before", [ROOT_OF_A_CONTAINER, USER_OF_THE_UNIT], ids=["container", "unit"])
+def test_capabilities_granted_in_deploy_are_enough(before: tuple[str, ...]) -> None:
+    """Every probe that root can run runs with what the DaemonSet and the systemd unit grant."""
     _, as_root = examine()
-    _, restricted = examine("setpriv", f"--bounding-set=-all,{granted}", "--inh-caps=-all")
+    _, restricted = examine(*before)
     states = [{one["probe"]: one["state"] for one in report["probes"]} for report in (as_root, restricted)]
     assert states[0] == states[1]
 
