@@ -7,37 +7,37 @@ import numpy as np
 from collector.batch import Column
 from collector.workload import UNKNOWN
 
-END = np.dtype([("key", "<u8"), ("netns", "<u4"), ("number", "<i4"), ("seen_at", "<u8")])
 CANDIDATES = 4  # more ends than that with one 4-tuple are ambiguous anyway
 
 
 class ConnectionEnds:
     """Bounded: `maximum` ends, the one seen longest ago goes first; none counts that was not seen for `fresh_ns`.
 
-    key: a hash of protocol, local address and port, remote address and port.
+    key: a hash of protocol, local address and port, remote address and port. Columns instead of one structured array:
+    NumPy copies a field of such an array for every search.
     """
 
     def __init__(self, maximum: int, fresh_ns: int) -> None:
-        self._maximum, self._fresh_ns = maximum, fresh_ns
-        self._ends = np.zeros(0, END)  # sorted by key, unique in (key, netns)
+        self._maximum, self._fresh_ns = maximum, np.uint64(fresh_ns)
+        self._keys = np.zeros(0, np.uint64)  # sorted; (key, netns) is unique
+        self._netns = np.zeros(0, np.uint32)
+        self._numbers = np.zeros(0, np.int32)
+        self._seen_at = np.zeros(0, np.uint64)
         self.evicted = 0
 
     def __len__(self) -> int:
-        return len(self._ends)
+        return len(self._keys)
 
     def add(self, keys: Column, netns: Column, numbers: Column, now: int) -> None:
         """These ends exist at `now` (boot_ns). An end seen before takes the new number; UNKNOWN says nothing."""
         known = numbers != UNKNOWN
         keys, netns, numbers = keys[known], netns[known], numbers[known]
         place, found = self._locate(keys, netns)
-        self._ends["netns"][place[found]] = netns[found]
-        self._ends["number"][place[found]] = numbers[found]
-        self._ends["seen_at"][place[found]] = now
-        if found.all():
-            return
-        new = np.zeros(int(np.count_nonzero(~found)), END)
-        new["key"], new["netns"], new["number"], new["seen_at"] = keys[~found], netns[~found], numbers[~found], now
-        self._insert(last_of_each(new), now)
+        self._netns[place[found]] = netns[found]
+        self._numbers[place[found]] = numbers[found]
+        self._seen_at[place[found]] = now
+        if not found.all():
+            self._insert(keys[~found], netns[~found], numbers[~found], now)
 
     def find(self, keys: Column, netns: Column, same_netns_only: Column, now: int) -> Column:
         """int32 per row: the number of the one end with that key; UNKNOWN when there is none, or more than one.
@@ -45,59 +45,65 @@ class ConnectionEnds:
         An end in the row's own network namespace is certain. Elsewhere it is an answer only if it is the only one, and
         never for rows marked in `same_netns_only`.
         """
-        start = np.searchsorted(self._ends["key"], keys)
-        own = np.full(len(keys), UNKNOWN, np.int32)
-        other = np.full(len(keys), UNKNOWN, np.int32)
-        others = np.zeros(len(keys), np.uint8)
+        found = np.full(len(keys), UNKNOWN, np.int32)
+        place = np.searchsorted(self._keys, keys)
+        rows = np.flatnonzero(self._is_at(place, keys))
+        here, there, places = np.zeros((3, len(rows)), np.int32)
         for step in range(CANDIDATES):
-            place = np.minimum(start + step, max(len(self._ends) - 1, 0))
-            if not len(self._ends):
+            end = place[rows] + step
+            match = self._is_at(end, keys[rows])
+            if not match.any():
                 break
-            end = self._ends[place]
-            match = (start + step < len(self._ends)) & (end["key"] == keys) & (end["seen_at"] + self._fresh_ns >= now)
-            if not match.any() and step:
-                break
-            here = match & (end["netns"] == netns)
-            own[here] = end["number"][here]
-            there = match & ~here
-            other[there] = end["number"][there]
-            others += there
-        elsewhere = (others == 1) & ~same_netns_only
-        return np.where(own != UNKNOWN, own, np.where(elsewhere, other, UNKNOWN)).astype(np.int32)
+            end = np.where(match, end, 0)
+            match &= self._seen_at[end] + self._fresh_ns >= np.uint64(now)
+            own = self._netns[end] == netns[rows]
+            here = np.where(match & own, self._numbers[end], here)
+            there = np.where(match & ~own, self._numbers[end], there)
+            places += match & ~own
+        there[(places != 1) | same_netns_only[rows]] = UNKNOWN
+        found[rows] = np.where(here != UNKNOWN, here, there)
+        return found
+
+    def _is_at(self, place: Column, keys: Column) -> Column:
+        """Whether each key is at that position."""
+        if not len(self._keys):
+            return np.zeros(len(keys), bool)
+        return np.asarray((place < len(self._keys)) & (self._keys[np.minimum(place, len(self._keys) - 1)] == keys))
 
     def _locate(self, keys: Column, netns: Column) -> tuple[Column, Column]:
         """(position, whether the end is there). Of too many ends with one key the last gives way."""
-        place = np.searchsorted(self._ends["key"], keys)
-        found = np.zeros(len(keys), bool)
-        for _ in range(CANDIDATES if len(self._ends) else 0):
-            within = np.minimum(place, len(self._ends) - 1)
-            end = self._ends[within]
-            same_key = (place < len(self._ends)) & (end["key"] == keys)
-            found |= same_key & (end["netns"] == netns)
-            further = same_key & ~found
-            if not further.any():
-                return place, found
-            place = place + further
-        too_many = place - np.searchsorted(self._ends["key"], keys) == CANDIDATES
-        return place - too_many, found | too_many
+        start = np.searchsorted(self._keys, keys)
+        place, found = start.copy(), np.zeros(len(keys), bool)
+        rows = np.flatnonzero(self._is_at(start, keys))
+        for _ in range(CANDIDATES):
+            match = self._is_at(place[rows], keys[rows])
+            same = match & (self._netns[np.where(match, place[rows], 0)] == netns[rows]) if len(rows) else match
+            found[rows[same]] = True
+            rows = rows[match & ~same]
+            place[rows] += 1
+        found[rows] = True
+        place[rows] -= 1
+        return place, found
 
-    def _insert(self, new: Column, now: int) -> None:
-        self._ends = np.insert(self._ends, np.searchsorted(self._ends["key"], new["key"]), new)
-        if len(self._ends) <= self._maximum:
-            return
-        fresh = self._ends[self._ends["seen_at"] + self._fresh_ns >= now]
-        surplus = len(fresh) - self._maximum * 3 // 4  # room for a while: this looks at all
+    def _insert(self, keys: Column, netns: Column, numbers: Column, now: int) -> None:
+        order = np.lexsort((np.arange(len(keys)), netns, keys))
+        last = np.ones(len(order), bool)  # of several rows about one end
+        last[:-1] = (keys[order[1:]] != keys[order[:-1]]) | (netns[order[1:]] != netns[order[:-1]])
+        new = order[last]
+        place = np.searchsorted(self._keys, keys[new])
+        self._keys = np.insert(self._keys, place, keys[new])
+        self._netns = np.insert(self._netns, place, netns[new])
+        self._numbers = np.insert(self._numbers, place, numbers[new])
+        self._seen_at = np.insert(self._seen_at, place, now)
+        if len(self._keys) > self._maximum:
+            self._make_room(now)
+
+    def _make_room(self, now: int) -> None:
+        """Stale ones go, and of the others so many that there is room for a while: this looks at all."""
+        kept = np.flatnonzero(self._seen_at + self._fresh_ns >= np.uint64(now))
+        surplus = len(kept) - self._maximum * 3 // 4
         if surplus > 0:
             self.evicted += surplus
-            newest = np.sort(np.argsort(fresh["seen_at"], kind="stable")[surplus:])
-            fresh = fresh[newest]
-        self._ends = fresh
-
-
-def last_of_each(ends: Column) -> Column:
-    """Sorted by key; of several with the same key and network namespace the last."""
-    order = np.lexsort((np.arange(len(ends)), ends["netns"], ends["key"]))
-    ends = ends[order]
-    last = np.ones(len(ends), bool)
-    last[:-1] = (ends["key"][1:] != ends["key"][:-1]) | (ends["netns"][1:] != ends["netns"][:-1])
-    return ends[last]
+            kept = np.sort(kept[np.argsort(self._seen_at[kept], kind="stable")[surplus:]])
+        self._keys, self._netns = self._keys[kept], self._netns[kept]
+        self._numbers, self._seen_at = self._numbers[kept], self._seen_at[kept]

@@ -105,17 +105,17 @@ class PeerEnricher:
             self._found[evidence] += int(np.count_nonzero(peer[rows]))
 
     def _learn(self, flows: Flows) -> None:
-        ends = flows.asking
-        self._ends.add(flows.own_key[ends], flows.netns[ends], flows.number[ends], flows.now)
-        for row in first_rows([flows.netns[ends], *flows.local_octets[ends].view(np.uint64).T]):
-            index = np.flatnonzero(ends)[row]
-            self._listeners.hold(int(flows.netns[index]), flows.local_octets[index].tobytes(), flows.now)
-        for index in np.flatnonzero(flows.listening):
-            address, port, netns = flows.local_octets[index].tobytes(), int(flows.local_port[index]), int(flows.netns[index])
-            if flows.listen_ended[index]:
-                self._listeners.remove(flows.protocol, netns, address, port)
+        ends = np.flatnonzero(flows.asking)
+        netns, octets = flows.netns[ends], flows.local_octets[ends]
+        self._ends.add(flows.own_key[ends], netns, flows.number[ends], flows.now)
+        for first in first_rows([netns, *octets.view(np.uint64).T]):
+            self._listeners.hold(int(netns[first]), octets[first].tobytes(), flows.now)
+        for row in np.flatnonzero(flows.listening):
+            place = int(flows.netns[row]), flows.local_octets[row].tobytes(), int(flows.local_port[row])
+            if flows.listen_ended[row]:
+                self._listeners.remove(flows.protocol, *place)
             else:
-                self._listeners.add(flows.protocol, netns, address, port, int(flows.number[index]), flows.now)
+                self._listeners.add(flows.protocol, *place, int(flows.number[row]), flows.now)
 
     def _find_listeners(self, flows: Flows, rows: Column) -> Column:
         peers = np.full(len(rows), UNKNOWN, np.int32)
@@ -199,8 +199,12 @@ def read_flows(batch: Batch) -> Flows:
 
 def has_name(batch: Batch, column: str, name: str) -> Column:
     """Which rows have that name in an enum column; none where the record has no such column."""
-    numbers = [number for number, known in batch.schema.field(column).names.items() if known == name] if column in batch else []
-    return np.isin(batch[column], numbers) if numbers else np.zeros(len(batch), bool)
+    found = np.zeros(len(batch), bool)
+    if column in batch:
+        for number, known in batch.schema.field(column).names.items():
+            if known == name:
+                found |= batch[column] == number
+    return found
 
 
 def first_rows(columns: list[Column]) -> Column:

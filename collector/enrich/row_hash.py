@@ -32,6 +32,6 @@ def hash_rows(columns: list[Column], seed: int = 0) -> Column:
             mixed ^= word
             mixed *= MULTIPLIER
             mixed ^= mixed >> SHIFT
-            mixed *= FINISH
+            mixed *= FINISH  # twice: a high bit alone would come out as two bits, which the next word could undo
             mixed ^= mixed >> SHIFT
     return mixed
