@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network
 
@@ -10,14 +10,11 @@ import numpy as np
 
 from collector.batch import Column, Rows
 from collector.store.parameter_error import ParameterError, check_names
-from collector.store.workload_names import WorkloadNames, matcher
+from collector.store.row_tests import SideTest, Test, all_of, code_test, end_column, process_test, workload_test
+from collector.store.workload_names import WorkloadNames
 
 Network = IPv4Network | IPv6Network
 Names = Mapping[str, tuple[str, ...]]
-Test = Callable[[Rows], Column]
-SideTest = Callable[[Rows, str], Column]
-COMMAND_LETTERS = 15  # TASK_COMM_LEN less the closing zero
-PROCESS_ID_DIGITS = 10
 MAPPED_IPV4 = int(IPv6Address("::ffff:0:0"))
 HALF = 2**64 - 1
 LISTENING = ("listening", "listen_ended")
@@ -71,15 +68,7 @@ class FlowFilter:
 
 def compile_filter(asked: FlowFilter, tables: Names, names: WorkloadNames) -> Test:
     """A function from FLOW rows, shape (n,), to a mask. Raises ParameterError when `asked` names what cannot be."""
-    tests = [*_end_tests(asked, names), *_code_tests(asked, tables), *_time_tests(asked)]
-
-    def matching(rows: Rows) -> Column:
-        mask = np.ones(len(rows), bool)
-        for test in tests:
-            mask &= test(rows)
-        return mask
-
-    return matching
+    return all_of([*_end_tests(asked, names), *_code_tests(asked, tables), *_time_tests(asked)])
 
 
 def _end_tests(asked: FlowFilter, names: WorkloadNames) -> list[Test]:
@@ -89,28 +78,19 @@ def _end_tests(asked: FlowFilter, names: WorkloadNames) -> list[Test]:
     for end, sides in ((asked.local, ("local",)), (asked.peer, ("peer",)), (asked.either, ("local", "peer"))):
         numbers = end.workload_numbers(names)
         if numbers is not None:
-            tests.append(_any_side(sides, _workload_test(numbers)))
+            tests.append(_any_side(sides, workload_test(numbers)))
         if end.networks:
             tests.append(_any_side(sides, _network_test(end.networks)))
         if end.ports:
             tests.append(_any_side(sides, _port_test(end.ports)))
         if end.processes:
-            tests.append(_process_test(end.processes))
+            tests.append(process_test(end.processes))
     return tests
-
-
-def _column(side: str, what: str) -> str:
-    return f"{'remote' if side == 'peer' else 'local'}_{what}"
-
-
-def _workload_test(numbers: set[int]) -> SideTest:
-    wanted = np.array(sorted(numbers), np.int32)
-    return lambda rows, side: np.isin(rows[side], wanted)
 
 
 def _port_test(ports: tuple[int, ...]) -> SideTest:
     wanted = np.array(ports, np.int64)
-    return lambda rows, side: np.isin(rows[_column(side, "port")], wanted)
+    return lambda rows, side: np.isin(rows[end_column(side, "port")], wanted)
 
 
 def _any_side(sides: tuple[str, ...], test: SideTest) -> Test:
@@ -123,7 +103,7 @@ def _network_test(networks: tuple[Network, ...]) -> SideTest:
     halves = [_network_halves(network) for network in networks]
 
     def test(rows: Rows, side: str) -> Column:
-        address = rows[_column(side, "address")]
+        address = rows[end_column(side, "address")]
         high, low = address[:, 0], address[:, 1]
         mask = np.zeros(len(rows), bool)
         for high_mask, high_bits, low_mask, low_bits in halves:
@@ -141,24 +121,6 @@ def _network_halves(network: Network) -> tuple[np.uint64, np.uint64, np.uint64, 
     return np.uint64(mask >> 64), np.uint64(bits >> 64), np.uint64(mask & HALF), np.uint64(bits & HALF)
 
 
-def _process_test(processes: tuple[str, ...]) -> Test:
-    ids = [int(text) for text in processes if text.isascii() and text.isdigit() and len(text) < PROCESS_ID_DIGITS]
-    fits = matcher(tuple(text[:COMMAND_LETTERS] for text in processes))
-
-    def test(rows: Rows) -> Column:
-        commands, which = np.unique(rows["command"], return_inverse=True)
-        fitting = np.array([fits(command_text(command)) for command in commands], bool)
-        by_name: Column = fitting[which] if len(commands) else np.zeros(0, bool)
-        return by_name | np.isin(rows["process"], np.array(ids, np.uint32))
-
-    return test
-
-
-def command_text(command: bytes) -> str:
-    """The kernel's command name up to its first zero byte; bytes that are not UTF-8 are escaped."""
-    return bytes(command).split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
-
-
 def _code_tests(asked: FlowFilter, tables: Names) -> list[Test]:
     tests = []
     columns = (("protocol", "protocol"), ("role", "role"), ("state", "event"), ("outcome", "outcome"))
@@ -166,17 +128,11 @@ def _code_tests(asked: FlowFilter, tables: Names) -> list[Test]:
         wanted: tuple[str, ...] = getattr(asked, f"{parameter}s")
         if wanted:
             check_names(parameter, wanted, tables[column])
-            tests.append(_code_test(column, [tables[column].index(name) for name in wanted]))
+            tests.append(code_test(column, [tables[column].index(name) for name in wanted]))
     if not asked.states and "listener" not in asked.roles:
         codes = [code for code, name in enumerate(tables["event"]) if name not in LISTENING]
-        tests.append(_code_test("event", codes))
+        tests.append(code_test("event", codes))
     return tests
-
-
-def _code_test(column: str, codes: list[int]) -> Test:
-    wanted = np.zeros(256, bool)
-    wanted[codes] = True
-    return lambda rows: wanted[rows[column]]
 
 
 def _time_tests(asked: FlowFilter) -> list[Test]:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from collector.batch import Column, Rows
-from collector.store.flow_filter import Names, command_text
+from collector.store.columns import command_text
+from collector.store.flow_filter import Names
 from collector.store.flow_rows import OUTCOMES_OF_SUCCESS
 from collector.store.workload_names import WorkloadNames, label
 from collector.workload import Workload, WorkloadKind

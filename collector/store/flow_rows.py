@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from collector.batch import Batch, BatchKind, Column, Field, Rows, Schema
+from collector.store.columns import address_halves, wall_times
+from collector.store.name_table import NameTable
 
 # Times are unix nanoseconds, 0: not known (started_at, ended_at) or still open (ended_at).
 FLOW = np.dtype(
@@ -62,35 +64,7 @@ OUTCOMES_OF_FAILURE = (
     "no_local_port",
     "failed",
 )
-NAMES_MAX = 255
 ENUM_VALUE_MAX = 255
-
-
-class NameTable:
-    """Small codes for names. Code 0 is '' (not told); when the codes are used up, what comes more is ''."""
-
-    def __init__(self, *known: str) -> None:
-        self._names = ["", *known]
-        self._codes = {name: code for code, name in enumerate(self._names)}
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Every name, by code."""
-        return tuple(self._names)
-
-    def code(self, name: str) -> int:
-        """The code of `name`, a new one at first sight."""
-        code = self._codes.get(name)
-        if code is None:
-            if len(self._names) >= NAMES_MAX:
-                return 0
-            code = self._codes[name] = len(self._names)
-            self._names.append(name)
-        return code
-
-    def codes(self, names: tuple[str, ...]) -> list[int]:
-        """Codes of those `names` that were ever seen."""
-        return [self._codes[name] for name in names if name in self._codes]
 
 
 def new_name_tables() -> dict[str, NameTable]:
@@ -137,7 +111,7 @@ class FlowReader:
             rows[name] = codes[np.minimum(batch[name].astype(np.uint32), len(codes) - 1)]
         for name in ADDRESSES:
             if name in batch:
-                rows[name] = _halves(batch[name])
+                rows[name] = address_halves(batch[name])
         _set_times(rows, batch, wall_offset_ns)
         return rows
 
@@ -167,24 +141,11 @@ class FlowReader:
         return codes
 
 
-def _halves(addresses: Column) -> Column:
-    """V16, shape (n,), network byte order -> u8, shape (n, 2): numbers that compare as addresses do."""
-    return np.ascontiguousarray(addresses).view(">u8").reshape(-1, 2)
-
-
 def _set_times(rows: Rows, batch: Batch, wall_offset_ns: int) -> None:
-    observed = _wall(batch, "observed_at", wall_offset_ns)
+    observed = wall_times(batch, "observed_at", wall_offset_ns)
     rows["observed_at"] = observed
-    rows["started_at"] = _wall(batch, "opened_at", wall_offset_ns)
-    rows["process_started_at"] = _wall(batch, "process_started_at", wall_offset_ns)
+    rows["started_at"] = wall_times(batch, "opened_at", wall_offset_ns)
+    rows["process_started_at"] = wall_times(batch, "process_started_at", wall_offset_ns)
     if "duration" not in batch:
         rows["duration"] = np.where(rows["started_at"] > 0, np.maximum(observed - rows["started_at"], 0), 0)
     rows["time"] = np.where(rows["started_at"] > 0, rows["started_at"], observed)
-
-
-def _wall(batch: Batch, name: str, wall_offset_ns: int) -> Column:
-    """Unix ns of a boot_ns column, shape (n,); 0 stays 0."""
-    if name not in batch:
-        return np.zeros(len(batch), np.int64)
-    boot = batch[name].astype(np.int64)
-    return np.where(boot > 0, boot + wall_offset_ns, 0)

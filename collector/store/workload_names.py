@@ -6,11 +6,10 @@ import fnmatch
 import re
 from collections.abc import Callable, Iterable
 
-from collector.workload import UNKNOWN, Workload, WorkloadKind
+from collector.workload import Workload, WorkloadKind
 
 SHORT_CONTAINER_ID = 12
 NamesOf = Callable[[Workload], tuple[str, ...]]
-NOBODY = Workload(UNKNOWN, WorkloadKind.UNKNOWN, "unknown")
 
 
 def label(workload: Workload) -> str:
@@ -25,8 +24,12 @@ class WorkloadNames:
         self._by_number = {workload.number: workload for workload in workloads}
 
     def get(self, number: int) -> Workload:
-        """The workload; `unknown` for a number that was never given."""
-        return self._by_number.get(number, NOBODY)
+        """The workload; one called `forgotten` when there is none of that number any more."""
+        return self._by_number.get(number) or Workload(number, WorkloadKind.UNKNOWN, "forgotten")
+
+    def all(self) -> list[Workload]:
+        """Every workload, by number."""
+        return sorted(self._by_number.values(), key=lambda workload: workload.number)
 
     def named(self, patterns: tuple[str, ...]) -> set[int]:
         """Numbers of those whose name or namespace/name fits."""

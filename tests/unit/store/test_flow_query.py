@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.batch import Rows
-from collector.store.flow_filter import EndFilter, FlowFilter, command_text
+from collector.store.columns import command_text
+from collector.store.flow_filter import EndFilter, FlowFilter
 from collector.store.flow_groups import GROUP_KEYS, GROUP_SORTS
 from collector.store.flow_query import SORTS, FlowPage, FlowQuery, run
 from collector.store.flow_rows import FLOW

@@ -1,0 +1,115 @@
+"""The page at /: what this is, where to go on, and a live summary. Self-contained: nothing is loaded from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+
+STYLE = """
+:root{color-scheme:light dark;--ink:#1c1917;--soft:#78716c;--line:#e7e5e4;--card:#fff;--ground:#fafaf9;--honey:#b45309;
+--bad:#b91c1c}
+@media(prefers-color-scheme:dark){:root{--ink:#f5f5f4;--soft:#a8a29e;--line:#292524;--card:#1c1917;--ground:#0c0a09;
+--honey:#fbbf24;--bad:#f87171}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
+main{max-width:56rem;margin:0 auto;padding:3rem 1.5rem}
+h1{margin:0;font-size:2rem;letter-spacing:-.02em}h1 span{color:var(--honey)}
+p{color:var(--soft);max-width:40rem}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:1rem;margin:2rem 0}
+.card{background:var(--card);border:1px solid var(--line);border-radius:.75rem;padding:1rem}
+.card b{display:block;font-size:1.75rem;font-variant-numeric:tabular-nums}
+.card small{color:var(--soft)}
+table{width:100%;border-collapse:collapse;font-size:.9rem}
+th{color:var(--soft);font-weight:500;text-align:left}th,td{padding:.4rem .75rem .4rem 0;border-bottom:1px solid var(--line)}
+td{overflow:hidden;text-overflow:ellipsis;max-width:16rem;white-space:nowrap}.number{text-align:right;font-variant-numeric:tabular-nums}
+.bad{color:var(--bad)}a{color:var(--honey);text-decoration:none}a:hover{text-decoration:underline}
+nav{display:flex;flex-wrap:wrap;gap:.5rem 1.5rem;margin-top:2rem}code{font-size:.9em}
+dt{margin-top:1.5rem}dd{margin:0 0 0 1rem}h2{margin:2.5rem 0 .5rem;font-size:1.1rem}h2 code{font-size:1rem}
+"""
+
+SCRIPT = """
+const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+const size = n => { let i = 0; while (n >= 1000 && i < 4) { n /= 1000; i++ } return (i ? n.toFixed(1) : n) + ' ' + units[i] };
+const time = s => s === null ? '' : (s * 1000).toFixed(2) + ' ms';
+const put = (id, text, bad) => {
+  const e = document.getElementById(id); e.textContent = text; e.classList.toggle('bad', !!bad) };
+const get = async path => (await fetch(path)).json();
+async function show() {
+  try {
+    const health = await get('/api/v1/health');
+    const live = health.flows.live;
+    put('state', health.state, health.state === 'degraded');
+    put('reasons', health.reasons.join(' '), true);
+    put('tcp', live.tcp || 0); put('udp', live.udp || 0);
+    put('ended', health.flows.history); put('lookups', health.lookups); put('lost', health.lost, health.lost > 0);
+    const top = await get('/api/v1/services/map?since=5m&limit=10');
+    const names = new Map(top.nodes.map(n => [n.id, n.namespace ? n.namespace + '/' + n.name : n.name]));
+    const rows = top.edges.map(e => {
+      const row = document.createElement('tr');
+      const cells = [names.get(e.client), names.get(e.server), e.protocol + (e.port ? ' ' + e.port : ''), e.connections,
+        e.failures, size(e.bytes_to_server + e.bytes_to_client), time(e.rtt_seconds)];
+      cells.forEach((text, i) => { const cell = row.insertCell(); cell.textContent = text;
+        if (i > 2) cell.className = 'number'; if (i === 4 && text > 0) cell.classList.add('bad') });
+      return row;
+    });
+    document.getElementById('edges').replaceChildren(...rows);
+  } catch (error) { put('state', 'unreachable', true) }
+  setTimeout(show, 3000);
+}
+show();
+"""
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+POLICY = (
+    f"default-src 'none'; style-src {_hash(STYLE)}; script-src {_hash(SCRIPT)}; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+def page(title: str, body: str, script: str = "") -> str:
+    """A whole HTML page; `body` and `script` are trusted, `title` is escaped."""
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f'<link rel="icon" href="data:,"><title>{html.escape(title)}</title><style>{STYLE}</style><main>{body}</main>'
+        + (f"<script>{script}</script>" if script else "")
+    )
+
+
+def landing_page(version: str) -> str:
+    """The page; its numbers are fetched from the API by the reader's browser."""
+    cards = (
+        ("state", "health"), ("tcp", "TCP flows open"), ("udp", "UDP flows active"),
+        ("ended", "ended flows kept"), ("lookups", "name lookups kept"), ("lost", "events lost"),
+    )  # fmt: skip
+    shown = "".join(f'<div class="card"><b id="{name}">&hellip;</b><small>{text}</small></div>' for name, text in cards)
+    heads = ("Client", "Server", "Port", "Connections", "Failed", "Bytes", "RTT")
+    columns = "".join(f"<th{' class=number' if place > 2 else ''}>{head}</th>" for place, head in enumerate(heads))
+    links = "".join(f'<a href="{path}">{text}</a>' for path, text in LINKS)
+    body = (
+        "<h1>honey<span>guide</span></h1>"
+        f"<p>Every connection, name lookup and process of this node, by workload, with no change to any of them. "
+        f"Version {html.escape(version)}.</p>"
+        f'<p id="reasons" class="bad"></p><div class="cards">{shown}</div>'
+        f'<h2>Who talks to whom, last 5 minutes</h2><table><thead><tr>{columns}</tr></thead><tbody id="edges"></tbody></table>'
+        f"<nav>{links}</nav>"
+    )
+    return page("honeyguide", body, SCRIPT)
+
+
+LINKS = (
+    ("/docs", "API reference"),
+    ("/openapi.json", "OpenAPI"),
+    ("/metrics", "Prometheus metrics"),
+    ("/api/v1/flows?limit=20", "Flows"),
+    ("/api/v1/flows?group_by=workload,peer", "Flows by workload"),
+    ("/api/v1/lookups?limit=20", "Lookups"),
+    ("/api/v1/services/map", "Service map"),
+    ("/api/v1/workloads", "Workloads"),
+    ("/api/v1/processes", "Processes"),
+    ("/api/v1/probes", "Probes"),
+)

@@ -1,0 +1,214 @@
+"""Processes, probes, health and the map as clients see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import BaseModel
+
+from collector.accounts import Book
+from collector.api.moments import write_moment
+from collector.api.record_columns import NANOSECONDS, text
+from collector.api.view import Health, ProcessInfo
+from collector.probe_status import ProbeStatus
+from collector.store.service_map import Edge
+from collector.store.workload_names import WorkloadNames, label
+
+
+class ProcessRecord(BaseModel):
+    """One process of this node, running or ended lately."""
+
+    pid: int = text("Process id in the root pid namespace.", 4242)
+    parent: int = text("Process id of its parent.", 1)
+    command: str = text("The kernel's name for it, 15 letters at most.", "cart-server")
+    executable: str = text("Path of its file, '' when not known.", "/usr/bin/cart-server")
+    user: int = text("Real user id.", 1000)
+    workload: str = text("Its workload, namespace/name.", "shop/cart")
+    kind: str = text("The workload's kind.", "pod")
+    started_at: str | None = text("When it started.", "2026-11-23T08:00:00.250000Z")
+    ended_at: str | None = text("When it ended; null while it runs.", None)
+    lifetime_seconds: float | None = text("How long it lived; null while it runs.", None)
+    outcome: str = text("running, succeeded, failed, killed, oom_killed or '' when nobody saw its end.", "running")
+    exit_status: int | None = text("Its exit status; null while it runs.", None)
+    signal: str | None = text("The signal that ended it.", "sigkill")
+
+
+PROCESS_COLUMNS = tuple(ProcessRecord.model_fields)
+
+
+def process_record(process: ProcessInfo, names: WorkloadNames) -> dict[str, Any]:
+    """The record of one process."""
+    workload = names.get(process.workload)
+    lived = (process.ended_at - process.started_at) / NANOSECONDS if process.ended_at and process.started_at else None
+    values = (
+        process.pid, process.parent, process.command, process.executable, process.user,
+        label(workload), workload.kind.value,
+        write_moment(process.started_at), write_moment(process.ended_at), lived, process.outcome,
+        process.exit_status if process.ended_at else None, process.signal or None,
+    )  # fmt: skip
+    return dict(zip(PROCESS_COLUMNS, values, strict=True))
+
+
+class HookRecord(BaseModel):
+    """One hook in use."""
+
+    purpose: str = text("What it is for.", "state changes of every TCP socket")
+    program: str = text("The C function attached.", "state_change")
+    section: str = text("How it is attached.", "tp_btf/inet_sock_set_state")
+
+
+class CostRecord(BaseModel):
+    """What one program cost since it was loaded; zero unless statistics are switched on."""
+
+    program: str = text("The C function.", "state_change")
+    run_time_seconds: float = text("Time it ran.", 0.0021)
+    runs: int = text("How often it ran.", 1200)
+
+
+class BookRecord(BaseModel):
+    """What one account saw and what became of it: seen = emitted + filtered + sampled + dropped, at rest."""
+
+    account: str = text("Which hook or ring.", "state_changes")
+    seen: int = text("Events the kernel half saw.", 1200)
+    emitted: int = text("Of these handed to user space or counted in a map.", 400)
+    filtered: int = text("Of these of no interest.", 800)
+    sampled: int = text("Of these left out by sampling.", 0)
+    dropped: dict[str, int] = text("Of these lost, by reason.", {"ring_full": 0, "map_full": 0, "unreadable": 0})
+    decoded: int = text("Records that user space took (rings only).", 400)
+    undecodable: int = text("Records that user space could not read.", 0)
+    missed: int = text("Runs that the kernel skipped; not part of seen.", 0)
+    lost: int = text("All that was lost, for whatever reason.", 0)
+    balanced: bool = text("Whether the columns add up; may be false for an instant while events come.", True)
+
+
+class ProbeRecord(BaseModel):
+    """One probe: what it answers, whether it runs, how, what it saw and what it costs."""
+
+    probe: str = text("Its name.", "tcp")
+    question: str = text("What it answers.", "Which connections are opened and accepted, by whom?")
+    state: str = text("running, refused, disabled or replayed.", "running")
+    cause: str | None = text("Why it does not run.", None)
+    remedy: str | None = text("What to do about it.", None)
+    hooks: list[HookRecord] = text("Hooks in use.", [])
+    books: list[BookRecord] = text("Its accounts.", [])
+    costs: list[CostRecord] = text("Run time by program.", [])
+
+
+class ProbesAnswer(BaseModel):
+    """All probes."""
+
+    probes: list[ProbeRecord] = text("Running ones and those that cannot run.", [])
+
+
+def probe_records(statuses: Iterable[ProbeStatus], books: Sequence[Book]) -> list[dict[str, Any]]:
+    """The records of all probes."""
+    return [
+        {
+            "probe": status.probe,
+            "question": status.question,
+            "state": status.state.value,
+            "cause": status.cause or None,
+            "remedy": status.remedy or None,
+            "hooks": [asdict(hook) for hook in status.hooks],
+            "books": [_book_record(book) for book in books if book.probe == status.probe],
+            "costs": [
+                {"program": cost.program, "run_time_seconds": cost.run_time_ns / NANOSECONDS, "runs": cost.runs}
+                for cost in status.costs
+            ],
+        }
+        for status in statuses
+    ]
+
+
+def _book_record(book: Book) -> dict[str, Any]:
+    columns = ("account", "seen", "emitted", "filtered", "sampled", "decoded", "undecodable", "missed", "lost", "balanced")
+    return {**{name: getattr(book, name) for name in columns}, "dropped": dict(book.dropped)}
+
+
+class HealthAnswer(BaseModel):
+    """How the agent is."""
+
+    state: str = text("starting, ok or degraded.", "ok")
+    reasons: list[str] = text("Why it is degraded, in sentences.", [])
+    version: str = text("Of honeyguide.", "0.1.0")
+    started_at: str | None = text("When the agent started.", "2026-11-23T07:59:58.000000Z")
+    time: str | None = text("Now, on the clock of the data.", "2026-11-23T08:00:00.000000Z")
+    probes: dict[str, int] = text("How many probes are in which state.", {"running": 5})
+    flows: dict[str, Any] = text(
+        "How full the store of flows is, and what it had to leave out.", {"live": {"tcp": 12}, "history": 40}
+    )
+    lookups: int = text("Name lookups kept.", 7)
+    lost: int = text("Events lost since the start, all probes together.", 0)
+
+
+def health_record(
+    health: Health, statuses: Sequence[ProbeStatus], books: Sequence[Book], more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The record of the agent's health; more: version, started_at, time, flows, lookups."""
+    states = [status.state.value for status in statuses]
+    return {
+        "state": health.state.value,
+        "reasons": list(health.reasons),
+        **more,
+        "probes": {state: states.count(state) for state in dict.fromkeys(states)},
+        "lost": sum(book.lost for book in books),
+    }
+
+
+class NodeRecord(BaseModel):
+    """A workload on the map."""
+
+    id: int = text("Its number; edges refer to it.", 17)
+    name: str = text("Its name.", "cart")
+    namespace: str = text("Its namespace.", "shop")
+    kind: str = text("Its kind.", "pod")
+    connections_out: int = text("Connections it opened, on the edges shown.", 12)
+    connections_in: int = text("Connections it accepted, on the edges shown.", 3)
+    failures: int = text("Failed connections at it, on the edges shown.", 0)
+
+
+class EdgeRecord(BaseModel):
+    """Connections from one workload to another. A connection whose two ends are on this node counts once."""
+
+    client: int = text("Node that opened the connections.", 17)
+    server: int = text("Node that accepted them.", 21)
+    protocol: str = text("tcp or udp.", "tcp")
+    port: int | None = text("The server's port.", 5432)
+    directed: bool = text("False when it is not known which of the two opened them; then client is this node's end.", True)
+    connections: int = text("How many, failed ones included.", 12)
+    open: int = text("Of these open now.", 2)
+    failures: int = text("Of these refused, reset, timed out, aborted, ...", 0)
+    bytes_to_server: int = text("Payload, over the whole life of the connections.", 81920)
+    bytes_to_client: int = text("Payload, over the whole life of the connections.", 1048576)
+    retransmits: int = text("Segments sent again, by the ends on this node.", 1)
+    rtt_seconds: float | None = text("Mean round-trip time.", 0.0004)
+    connect_seconds: float | None = text("Mean time to connect.", 0.0006)
+
+
+class MapAnswer(BaseModel):
+    """Who calls whom. Over `since`..`until` a connection is on the map if it existed at some time between them."""
+
+    edges_total: int = text("How many edges there are; those with the most connections are shown.", 1)
+    nodes: list[NodeRecord] = text("Workloads on the edges shown.", [])
+    edges: list[EdgeRecord] = text("Who calls whom.", [])
+
+
+def map_record(edges: Sequence[Edge], total: int, names: WorkloadNames) -> dict[str, Any]:
+    """The record of the map."""
+    nodes: dict[int, dict[str, Any]] = {}
+    for edge in edges:
+        for number, direction in ((edge.client, "connections_out"), (edge.server, "connections_in")):
+            node = nodes.setdefault(number, _node_record(number, names))
+            node[direction] += edge.connections
+        for number in {edge.client, edge.server}:
+            nodes[number]["failures"] += edge.failures
+    edge_records = [{**asdict(edge), "port": edge.port or None} for edge in edges]
+    return {"edges_total": total, "nodes": list(nodes.values()), "edges": edge_records}
+
+
+def _node_record(number: int, names: WorkloadNames) -> dict[str, Any]:
+    workload = names.get(number)
+    named = {"name": workload.name, "namespace": workload.namespace, "kind": workload.kind.value}
+    return {"id": number, **named, "connections_out": 0, "connections_in": 0, "failures": 0}

@@ -1,0 +1,25 @@
+"""Columns of records as the stores keep them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from collector.batch import Batch, Column
+
+
+def address_halves(addresses: Column) -> Column:
+    """V16, shape (n,), network byte order -> u8, shape (n, 2): numbers that compare as addresses do."""
+    return np.ascontiguousarray(addresses).view(">u8").reshape(-1, 2)
+
+
+def wall_times(batch: Batch, name: str, wall_offset_ns: int) -> Column:
+    """Unix ns of a boot_ns column, shape (n,); 0 stays 0, and stands for a column that is not there."""
+    if name not in batch:
+        return np.zeros(len(batch), np.int64)
+    boot = batch[name].astype(np.int64)
+    return np.where(boot > 0, boot + wall_offset_ns, 0)
+
+
+def command_text(command: bytes) -> str:
+    """The kernel's command name up to its first zero byte; bytes that are not UTF-8 are escaped."""
+    return bytes(command).split(b"\0", 1)[0].decode("utf-8", "backslashreplace")

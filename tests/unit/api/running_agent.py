@@ -1,0 +1,68 @@
+"""An agent without a kernel: real stores, fed by the test, behind the real server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from store.flow_batches import OFFSET_NS, SECOND, WORKLOADS
+
+from collector.accounts import Book
+from collector.api.view import Health, HealthState, ProcessInfo
+from collector.clock import FixedClock
+from collector.probe_status import HookStatus, ProbeState, ProbeStatus, ProgramCost
+from collector.store.flows import FlowStore
+from collector.store.lookups import LookupStore
+from collector.workload import Workload, WorkloadKind
+
+TOKEN = "a-token-of-the-test"
+NOW_SECOND = 20_000  # on the boot clock
+
+
+@dataclass
+class Identities:
+    known: list[Workload] = field(default_factory=lambda: list(WORKLOADS))
+
+    def workload(self, number: int) -> Workload:
+        return next((w for w in self.known if w.number == number), Workload(number, WorkloadKind.UNKNOWN, "forgotten"))
+
+    def workloads(self) -> list[Workload]:
+        return list(self.known)
+
+
+@dataclass
+class RecordedAgent:
+    """What AgentView asks for, from plain values."""
+
+    version: str = "0.0.test"
+    started_at: int = OFFSET_NS
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    clock: FixedClock = field(default_factory=lambda: FixedClock(OFFSET_NS, NOW_SECOND * SECOND))
+    flows: FlowStore = field(default_factory=FlowStore)
+    lookups: LookupStore = field(default_factory=LookupStore)
+    identities: Identities = field(default_factory=Identities)
+    state: HealthState = HealthState.OK
+    metrics: bool = True
+
+    def processes(self) -> Sequence[ProcessInfo]:
+        return [
+            ProcessInfo(1, 0, "init", "/sbin/init", 0, OFFSET_NS, 0, "running", 0, "", 0),
+            ProcessInfo(42, 1, "nginx", "/usr/sbin/nginx", 33, OFFSET_NS + SECOND, 0, "running", 0, "", 1),
+            ProcessInfo(43, 42, "=cmd|x!A1", "", 33, OFFSET_NS + 2 * SECOND, OFFSET_NS + 3 * SECOND, "killed", 0, "sigkill", 2),
+        ]
+
+    def statuses(self) -> Sequence[ProbeStatus]:
+        hook = HookStatus("state changes", "state_change", "tp_btf/inet_sock_set_state")
+        cost = ProgramCost("state_change", 2_500_000_000, 1000)
+        refused = ProbeStatus("udp", "Who?", ProbeState.REFUSED, cause="no cgroup", remedy="mount it")
+        return [ProbeStatus("tcp", "Which connections?", ProbeState.RUNNING, (hook,), costs=(cost,)), refused]
+
+    def books(self) -> Sequence[Book]:
+        return [Book("tcp", "state_changes", 10, 6, 3, 0, {"ring_full": 1}, delivered=True, decoded=6)]
+
+    def health(self) -> Health:
+        return Health(self.state, () if self.state is HealthState.OK else ("something is lost",))
+
+    def render_metrics(self, accept: str) -> tuple[bytes, str] | None:
+        return (b"# EOF\n", "application/openmetrics-text") if self.metrics else None
