@@ -13,14 +13,19 @@ from collector.catalog.probe_model import ProbeModel
 from collector.clock import FixedClock
 from collector.errors import RecordingError
 from collector.probe_status import HookStatus, ProbeState, ProbeStatus
-from collector.source.recording import Frame, read_batch, read_frames, read_probes
+from collector.source.frames import Frame, read_frames
+from collector.source.recorded_schema import FAULTS, read_batch, read_book, read_probes
 
 log = logging.getLogger(__name__)
 FRAMES_PER_READ = 64
+CLOCK_LIMIT_NS = 1 << 63
 
 
 class ReplaySource:
-    """The clock is moved to where the recording is. undecodable: frames that did not fit their schema, left out."""
+    """The clock is moved to where the recording is.
+
+    undecodable: frames that did not fit their schema, left out. complete: the recording was read to its proper end.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -30,6 +35,7 @@ class ReplaySource:
         self.probes: list[ProbeModel] = []
         self.undecodable = 0
         self.finished = False
+        self.complete = False
         self.kernel = ""
         self.recorded_at = 0.0
 
@@ -39,36 +45,66 @@ class ReplaySource:
         header, _ = next(self._frames, ({}, b""))
         if header.get("type") != "start" or header.get("version") != 1:
             raise RecordingError(f"{self._path} does not begin as a recording of version 1 does.", "Record it again.")
-        self.kernel = str(header.get("kernel", ""))
-        self.recorded_at = float(header.get("recorded_at", 0))
         self.probes = read_probes(header)
+        self.kernel = str(header.get("kernel", ""))
+        recorded_at = header.get("recorded_at")
+        self.recorded_at = float(recorded_at) if isinstance(recorded_at, float | int) else 0.0
 
     def read(self) -> list[Batch]:
-        """The next batches that were read together or shortly after one another; [] and `finished` at the end."""
+        """The next batches that were read together or shortly after one another; [] and `finished` at the end.
+
+        Damage ends the recording: what follows it cannot be found.
+        """
         batches: list[Batch] = []
         for _ in range(FRAMES_PER_READ):
-            frame = next(self._frames, None)
-            if frame is None:
-                self.finished = True
-                break
-            header, payload = frame
+            header, payload = self._next_frame()
             if header.get("type") == "batch":
                 batches += self._read_batch(header, payload)
             elif header.get("type") == "books":
-                self._books = [Book(**book) for book in header["books"]]
+                self._read_books(header)
+            elif header.get("type") == "end":
+                self.complete = True
+            if self.finished:
+                break
         return batches
+
+    def _next_frame(self) -> Frame:
+        try:
+            frame = next(self._frames, None)
+        except RecordingError as error:
+            log.warning("the recording ends before its time: %s", error.cause)
+            self.undecodable += 1
+            frame = None
+        if frame is not None:
+            return frame
+        if not self.complete:
+            log.warning("%s was cut short: this is what there is of it", self._path)
+        self.finished = True
+        return {}, b""
 
     def _read_batch(self, header: dict[str, Any], payload: bytes) -> list[Batch]:
         try:
-            probe = next(probe for probe in self.probes if probe.name == header["probe"])
+            probe = next((probe for probe in self.probes if probe.name == header["probe"]), None)
+            if probe is None:
+                raise RecordingError(f"no probe is called {header['probe']}.")
             batch = read_batch(header, payload, probe.schemas[header["record"]])
-        except (RecordingError, KeyError, StopIteration) as error:
+            boot_ns, offset_ns = int(header["boot_ns"]), int(header["offset_ns"])
+            if not (0 <= boot_ns < CLOCK_LIMIT_NS and 0 <= boot_ns + offset_ns < CLOCK_LIMIT_NS):
+                raise RecordingError(f"no clock stands at {boot_ns} + {offset_ns} ns.")
+        except (RecordingError, *FAULTS) as error:
             self.undecodable += 1
             log.warning("a batch of the recording is left out: %s", error)
             return []
-        self.clock.now_boot_ns = int(header["boot_ns"])
-        self.clock.move(int(header["offset_ns"]))
+        self.clock.now_boot_ns = boot_ns
+        self.clock.move(offset_ns)
         return [batch]
+
+    def _read_books(self, header: dict[str, Any]) -> None:
+        try:
+            self._books = [read_book(entry) for entry in header["books"]]
+        except FAULTS as error:
+            self.undecodable += 1
+            log.warning("the books of the recording are left out: %s", error)
 
     def books(self) -> list[Book]:
         """As they stood when the recording was made."""
@@ -84,9 +120,6 @@ class ReplaySource:
             )
             for probe in self.probes
         ]
-
-    def fills(self) -> dict[tuple[str, str], float]:
-        return {}
 
     def close(self) -> None:
         self._frames = iter(())
