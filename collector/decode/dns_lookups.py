@@ -133,23 +133,23 @@ class LookupDecoder:
         Sorted by key and time, a lookup begins with each question that does not follow a question of the same key, and
         ends with the response behind its last question.
         """
-        order = np.lexsort((entries.rows["observed_at"], entries.rows["key"]))
-        entries = entries.select(order)
         rows = entries.rows
-        after_same_key = np.concatenate([[False], rows["key"][1:] == rows["key"][:-1]])
-        after_question = after_same_key & np.concatenate([[False], ~rows["is_response"][:-1]])
-        begins = ~rows["is_response"] & ~after_question
-        ends = rows["is_response"] & after_question
+        order = np.lexsort((rows["observed_at"], rows["key"]))
+        key, is_response = rows["key"][order], rows["is_response"][order]
+        after_question = np.zeros(len(rows), bool)
+        after_question[1:] = (key[1:] == key[:-1]) & ~is_response[:-1]
+        begins = ~is_response & ~after_question
+        ends = is_response & after_question
+        self.retransmitted += int(np.count_nonzero(~is_response & after_question))
+        self.unpaired += int(np.count_nonzero(is_response & ~ends))
         lookup = np.cumsum(begins) - 1  # whose row this is; meaningless for unpaired responses
-        again = ~rows["is_response"] & after_question
-        self.retransmitted += int(np.count_nonzero(again))
-        self.unpaired += int(np.count_nonzero(rows["is_response"] & ~ends))
-        opened = entries.select(begins)
-        np.add.at(opened.rows["query_count"], lookup[again], rows["query_count"][again])
-        closed = np.zeros(len(opened.rows), bool)
-        closed[lookup[ends]] = True
-        self._keep(opened.select(~closed))
-        return close(opened.select(closed), entries.select(ends))
+        times_sent = np.bincount(lookup[~is_response], weights=rows["query_count"][order][~is_response])
+        answered = np.zeros(np.count_nonzero(begins), bool)
+        answered[lookup[ends]] = True
+        questions = entries.select(order[begins])
+        questions.rows["query_count"] = times_sent
+        self._keep(questions.select(~answered))
+        return close(questions.select(answered), entries.select(order[ends]))
 
     def _keep(self, unanswered: Entries) -> None:
         excess = len(unanswered.rows) - self._pending_max
