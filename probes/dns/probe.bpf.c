@@ -58,6 +58,14 @@ struct {
 	__type(value, struct destination);
 } destinations SEC(".maps");
 
+/* Who last sent on a TCP socket in its own context. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64); /* socket cookie */
+	__type(value, struct process_identity);
+} stream_owners SEC(".maps");
+
 ACCOUNTS(ACCOUNT_COUNT);
 RECORD_RING(messages, struct dns_message);
 
@@ -148,17 +156,31 @@ static __always_inline bool find_content(struct __sk_buff *skb, const struct pac
 	return true;
 }
 
+static __always_inline void set_process(const struct process_identity *owner, struct dns_message *record)
+{
+	record->process_started_at = owner->process_started_at;
+	record->process = owner->process;
+	__builtin_memcpy(record->command, owner->command, sizeof(record->command));
+}
+
 /* TCP also sends when an acknowledgement arrives, on behalf of whoever runs then; but while a task holds the socket
  * locked nobody else sends from it. UDP leaves in the context of who sends. Sockets of the kernel have no file. */
-static __always_inline void fill_process(const struct sock *sk, bool tcp, struct dns_message *record)
+static __always_inline void fill_sender(const struct sock *sk, bool tcp, struct dns_message *record)
 {
-	struct process_identity owner = {};
+	struct process_identity current = {}, *known;
+	__u64 socket = record->flow;
 
-	if (BPF_CORE_READ(sk, sk_socket, file) && (!tcp || BPF_CORE_READ(sk, sk_lock.owned)))
-		identify_process((void *)bpf_get_current_task(), &owner);
-	record->process_started_at = owner.process_started_at;
-	record->process = owner.process;
-	__builtin_memcpy(record->command, owner.command, sizeof(record->command));
+	if (tcp && !BPF_CORE_READ(sk, sk_lock.owned)) {
+		known = bpf_map_lookup_elem(&stream_owners, &socket);
+		if (known)
+			set_process(known, record);
+		return;
+	}
+	if (!BPF_CORE_READ(sk, sk_socket, file) || !identify_process((void *)bpf_get_current_task(), &current))
+		return;
+	set_process(&current, record);
+	if (tcp)
+		bpf_map_update_elem(&stream_owners, &socket, &current, BPF_ANY);
 }
 
 static __always_inline void fill_socket(struct __sk_buff *skb, bool sent, bool tcp, struct dns_message *record)
@@ -172,7 +194,7 @@ static __always_inline void fill_socket(struct __sk_buff *skb, bool sent, bool t
 	record->process = 0;
 	__builtin_memset(record->command, 0, sizeof(record->command));
 	if (sent)
-		fill_process(sk, tcp, record);
+		fill_sender(sk, tcp, record);
 }
 
 /* One record out of the content from `content->offset` on; moves it forward by what was copied. False: out of room. */
