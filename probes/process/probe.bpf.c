@@ -218,9 +218,10 @@ static __always_inline int report_exit(void *context, struct task_struct *task, 
 
 static __always_inline int report_oom_kill(void *context, __u64 victim)
 {
-	struct process_event *record = RESERVE(process_events, ACCOUNT_PROCESSES);
+	struct process_event *record;
 
 	COUNT(ACCOUNT_PROCESSES, seen);
+	record = RESERVE(process_events, ACCOUNT_PROCESSES); /* right before its check: old verifiers see no link over a call */
 	if (!record)
 		return 0;
 	if (bpf_core_field_exists(((struct trace_event_raw_mark_victim *)0)->uid)) {

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,19 +113,33 @@ def use_up_memory(group: Path) -> None:
             memory[page] = 1
 
 
+def memory_limits() -> list[tuple[Path, str]]:
+    """(folder in which a cgroup can be made, the file of it that limits its memory): v1, or v2 where that is switched on."""
+    v1 = [(place, "memory.limit_in_bytes") for place, options in mounts("cgroup") if "memory" in options]
+    v2 = [
+        (place, "memory.max")
+        for place, _ in mounts("cgroup2")
+        if "memory" in (place / "cgroup.subtree_control").read_text().split()
+    ]
+    return v1 + v2
+
+
 def run_out_of_memory() -> list[Expectation]:
-    """In a cgroup of its own with a small limit; nothing is expected where there is no v1 memory controller to limit it."""
-    places = [place for place, options in mounts("cgroup") if "memory" in options]
-    if not places:
-        return []
-    group = places[0] / f"honeyguide-{os.getpid()}"
-    group.mkdir()
-    try:
-        (group / "memory.limit_in_bytes").write_text(str(MEMORY_LIMIT))
-        child = fork(lambda: use_up_memory(group))
-        os.waitpid(child, 0)
-    finally:
-        group.rmdir()
+    """In a cgroup of its own with a small limit; nothing is expected where memory cannot be limited."""
+    for place, limit in memory_limits()[:1]:
+        group = place / f"honeyguide-{os.getpid()}-memory"
+        group.mkdir()
+        try:
+            (group / limit).write_text(str(MEMORY_LIMIT))
+            child = fork(partial(use_up_memory, group))
+            os.waitpid(child, 0)
+        finally:
+            group.rmdir()
+        return expect_oom_kill(child)
+    return []
+
+
+def expect_oom_kill(child: int) -> list[Expectation]:
     return [
         expect("process_event", 1, {"event": "oom_killed", "process": child}),
         expect("process_event", 1, {"event": "exited", "process": child, "outcome": "oom_killed", "signal": "sigkill"}),
