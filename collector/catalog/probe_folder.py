@@ -108,7 +108,8 @@ def check_names(probe: str, manifest: Manifest, reader: StructReader, variables:
     snapshots = [record.snapshot for record in manifest.record if record.snapshot]
     named = [program for hook in manifest.hook for program in hook.alternatives]
     kept = [*manifest.maps, *(map_name for record in manifest.record for map_name in (record.ring, record.map) if map_name)]
-    kept += ["accounts", *(snapshot.over for snapshot in snapshots if snapshot.over)]
+    walked = [*(snapshot.over for snapshot in snapshots), *(hook.over for hook in manifest.hook)]
+    kept += ["accounts", *filter(None, walked)]
     for what, names, there in (
         ("program", named, reader.functions()),
         ("map", kept, reader.maps()),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+
 from collector.catalog.manifest import Hook
 from collector.catalog.probe_folder import Probe
-from collector.errors import LoadError
+from collector.errors import HoneyguideError, LoadError
 from collector.source.hook_support import KernelFacts
 from collector.source.libbpf import Libbpf
 from collector.source.loaded_probe import LoadedProbe, LoadSettings
@@ -18,22 +20,50 @@ def load_probe(probe: Probe, libbpf: Libbpf, settings: LoadSettings, facts: Kern
 
     LoadError names, for the first hook that cannot be served, every alternative and its reason.
     """
+    check_settings(probe, settings)
     candidates = possible_alternatives(probe, libbpf, facts)
-    loaded = LoadedProbe(probe, libbpf, settings)
+
+    def open_with(choice: dict[str, str]) -> LoadedProbe:
+        return open_probe(LoadedProbe(probe, libbpf, settings), choice)
+
+    def refusal(hook: Hook, program: str) -> str:
+        try:
+            open_with({hook.purpose: program}).close()
+        except LoadError as error:
+            return error.cause
+        return ""
+
     try:
-        loaded.open({purpose: programs[0] for purpose, programs in candidates.items()})
-        return loaded
+        return open_with({purpose: programs[0] for purpose, programs in candidates.items()})
     except LoadError as error:
-        if all(len(programs) == 1 for programs in candidates.values()):
+        if not any(hook.optional or len(candidates[hook.purpose]) > 1 for hook in served(probe, candidates)):
             raise LoadError(error.cause, error.remedy or REMEDY) from None
-    choice = {
-        hook.purpose: first_that_loads(probe, libbpf, settings, hook, candidates[hook.purpose])
-        for hook in probe.manifest.hook
-        if hook.purpose in candidates
-    }
-    loaded = LoadedProbe(probe, libbpf, settings)
-    loaded.open(choice)
+    return open_with(choose_programs(probe.name, served(probe, candidates), candidates, refusal))
+
+
+def open_probe(loaded: LoadedProbe, choice: dict[str, str]) -> LoadedProbe:
+    """LoadError for whatever libbpf and the kernel have against it; nothing stays behind then."""
+    try:
+        loaded.open(choice)
+    except LoadError:
+        raise
+    except (HoneyguideError, OSError) as error:
+        raise LoadError(f"{loaded.probe.name}: {error}") from None
     return loaded
+
+
+def check_settings(probe: Probe, settings: LoadSettings) -> None:
+    """Maps are sized by settings that are one number, variables filled by any."""
+    for section, wanted in (("maps", probe.manifest.maps), ("variables", probe.manifest.variables)):
+        allowed = [name for name, value in settings.values.items() if section == "variables" or isinstance(value, int)]
+        for name, setting in wanted.items():
+            if setting not in allowed:
+                cause = f"{probe.name}: probe.toml fills {section}.{name} from {setting!r}, which is no setting for it."
+                raise LoadError(cause, f"There are: {', '.join(allowed)}.")
+
+
+def served(probe: Probe, candidates: Mapping[str, Sequence[str]]) -> list[Hook]:
+    return [hook for hook in probe.manifest.hook if hook.purpose in candidates]
 
 
 def possible_alternatives(probe: Probe, libbpf: Libbpf, facts: KernelFacts) -> dict[str, list[str]]:
@@ -65,17 +95,25 @@ def read_sections(probe: Probe, libbpf: Libbpf) -> dict[str, str]:
         opened.close()
 
 
-def first_that_loads(probe: Probe, libbpf: Libbpf, settings: LoadSettings, hook: Hook, programs: list[str]) -> str:
-    """Loads and attaches each alternative alone until one works; LoadError with all reasons otherwise."""
-    reasons = []
-    for program in programs:
-        trial = LoadedProbe(probe, libbpf, settings)
-        try:
-            trial.open({hook.purpose: program})
-        except LoadError as error:
-            reasons.append(error.cause)
-        else:
-            return program
-        finally:
-            trial.close()
-    raise LoadError(f"{probe.name}: no way to see {hook.purpose}: {' | '.join(reasons)}", REMEDY)
+def choose_programs(
+    probe: str, hooks: Sequence[Hook], candidates: Mapping[str, Sequence[str]], refusal: Callable[[Hook, str], str]
+) -> dict[str, str]:
+    """hook purpose -> first alternative without a refusal; LoadError with all reasons when a hook that must be has none.
+
+    refusal: '' when the alternative loads and attaches on its own, otherwise why not.
+    """
+    choice: dict[str, str] = {}
+    reasons: list[str] = []
+    for hook in hooks:
+        reasons = []
+        for program in candidates[hook.purpose]:
+            reason = refusal(hook, program)
+            if not reason:
+                choice[hook.purpose] = program
+                break
+            reasons.append(reason)
+        if hook.purpose not in choice and not hook.optional:
+            raise LoadError(f"{probe}: no way to see {hook.purpose}: {' | '.join(reasons)}", REMEDY)
+    if not choice:
+        raise LoadError(f"{probe}: none of its hooks can be attached: {' | '.join(reasons)}", REMEDY)
+    return choice

@@ -5,15 +5,18 @@ A yes is not a promise: loading and attaching decide. A no spares the attempt an
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from collector.catalog.btf import KernelTypes
+from collector.catalog.btf import KernelTypes, sections
+from collector.errors import ManifestError
 
 SYMBOL_HOOKS = ("kprobe", "kretprobe")
-TRAMPOLINE_HOOKS = ("fentry", "fexit", "fmod_ret", "lsm")
+TRAMPOLINE_HOOKS = ("fentry", "fexit", "fmod_ret")
 
 
 @dataclass
@@ -37,12 +40,14 @@ class KernelFacts:
 
     def _judge(self, section: str) -> str:
         kind, _, target = section.partition("/")
+        kind = kind.removesuffix(".s")  # a program that may sleep
         judges: dict[str, Callable[[str], str]] = {
             "tp_btf": self._judge_btf_tracepoint,
             "tracepoint": self._judge_tracepoint,
             "tp": self._judge_tracepoint,
             "iter": self._judge_iterator,
             "cgroup_skb": self._judge_cgroup,
+            "lsm": lambda target: self._judge_trampoline(f"bpf_lsm_{target}"),
             **dict.fromkeys(SYMBOL_HOOKS, self._judge_symbol),
             **dict.fromkeys(TRAMPOLINE_HOOKS, self._judge_trampoline),
         }
@@ -55,10 +60,10 @@ class KernelFacts:
 
     def _judge_tracepoint(self, target: str) -> str:
         places = [self.sys_root / "kernel/tracing/events", self.sys_root / "kernel/debug/tracing/events"]
-        mounted = [place for place in places if place.is_dir()]
+        mounted = [place for place in places if is_there(place)]
         if not mounted:
-            return "tracefs is not mounted (mount -t tracefs none /sys/kernel/tracing)"
-        return "" if any((place / target).is_dir() for place in mounted) else f"this kernel has no tracepoint {target}"
+            return "tracefs is not mounted or not ours to read (mount -t tracefs none /sys/kernel/tracing)"
+        return "" if any(is_there(place / target) for place in mounted) else f"this kernel has no tracepoint {target}"
 
     def _judge_iterator(self, target: str) -> str:
         if self.types is None:
@@ -69,9 +74,10 @@ class KernelFacts:
         return "" if self.cgroup_root else "cgroup v2 is not mounted"
 
     def _judge_symbol(self, target: str) -> str:
-        if not (self.sys_root / "bus/event_source/devices/kprobe").exists():
+        if not is_there(self.sys_root / "bus/event_source/devices/kprobe"):
             return "this kernel has no kprobes (CONFIG_KPROBES)"
-        return "" if target in self._symbols else f"this kernel has no function {target} to probe"
+        function = target.partition("+")[0]
+        return "" if function in self._symbols else f"this kernel has no function {target} to probe"
 
     def _judge_trampoline(self, target: str) -> str:
         if self.types is None:
@@ -81,10 +87,15 @@ class KernelFacts:
     @cached_property
     def _symbols(self) -> frozenset[str]:
         try:
-            lines = (self.proc_root / "kallsyms").read_text().splitlines()
+            words = [line.split(maxsplit=3) for line in (self.proc_root / "kallsyms").read_text(errors="replace").splitlines()]
         except OSError:
             return frozenset()
-        return frozenset(line.split(maxsplit=3)[2] for line in lines)
+        return frozenset(line[2] for line in words if len(line) > 2)
+
+
+def is_there(path: Path) -> bool:
+    """False too for what we may not see; `Path.exists` raises then."""
+    return os.path.exists(path)  # noqa: PTH110
 
 
 def find_cgroup_root(mounts: str) -> Path | None:
@@ -92,7 +103,7 @@ def find_cgroup_root(mounts: str) -> Path | None:
     for line in mounts.splitlines():
         words = line.split()
         if len(words) > 2 and words[2] == "cgroup2":
-            return Path(words[1].replace("\\040", " "))
+            return Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), words[1]))
     return None
 
 
@@ -100,10 +111,11 @@ def read_kernel_facts(sys_root: Path = Path("/sys"), proc_root: Path = Path("/pr
     """Never raises: what cannot be read is not there."""
     try:
         types: KernelTypes | None = KernelTypes((sys_root / "kernel/btf/vmlinux").read_bytes())
-    except OSError:
+        sections(types.data if types else b"")
+    except (OSError, ManifestError):
         types = None
     try:
-        cgroup_root = find_cgroup_root((proc_root / "self/mounts").read_text())
+        cgroup_root = find_cgroup_root((proc_root / "self/mounts").read_text(errors="surrogateescape"))
     except OSError:
         cgroup_root = None
     return KernelFacts(types, cgroup_root, sys_root, proc_root)

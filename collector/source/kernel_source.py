@@ -18,17 +18,19 @@ from collector.source.hook_choice import load_probe
 from collector.source.hook_support import KernelFacts, read_kernel_facts
 from collector.source.libbpf import Libbpf, load_libbpf
 from collector.source.loaded_probe import LoadedProbe, LoadSettings
+from collector.source.program_object import RINGBUF
 from collector.source.program_statistics import RunTimeStatistics, read_runs
 
 log = logging.getLogger(__name__)
 
+NOT_SUPPORTED = 0  # libbpf_probe_bpf_map_type; the same for want of permission, but then nothing will load anyway
 Seed = Callable[[Schema], Batch]
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
     """places: folders that hold probe folders. wanted: probe names, empty for all. seeds: `feeds` of a record -> what
-    was there before the agent, read from files."""
+    was there before the agent, read from files. perf_if_needed: perf buffers on kernels without BPF ring buffers (5.8)."""
 
     places: Sequence[Path]
     load: LoadSettings
@@ -37,6 +39,7 @@ class SourceSettings:
     disabled: frozenset[str] = frozenset()
     seeds: dict[str, Seed] = field(default_factory=dict)
     statistics: bool = False
+    perf_if_needed: bool = False
 
 
 class KernelSource:
@@ -62,8 +65,12 @@ class KernelSource:
         libbpf = self._libbpf = load_libbpf()
         facts = read_kernel_facts()
         load = replace(self._settings.load, cgroup_root=facts.cgroup_root)
+        if self._settings.perf_if_needed and libbpf.plain("libbpf_probe_bpf_map_type", RINGBUF, None) == NOT_SUPPORTED:
+            load = replace(load, perf_buffer=True)
+        folders = find_folders(self._settings.places)
+        self._refuse_unknown(folders)
         try:
-            for folder in find_folders(self._settings.places):
+            for folder in folders:
                 self._open_probe(folder, libbpf, load, facts)
         except BaseException:
             self.close()
@@ -76,7 +83,24 @@ class KernelSource:
         self._loaded.sort(key=lambda probe: not any(record.feeds for record in probe.probe.manifest.record))
         self._statistics = RunTimeStatistics(libbpf)
         if self._settings.statistics:
-            self._statistics.switch_on()
+            self._switch_statistics_on(self._statistics)
+
+    def _switch_statistics_on(self, statistics: RunTimeStatistics) -> None:
+        """Asked for, but nothing that the probes need."""
+        try:
+            statistics.switch_on()
+        except HoneyguideError as error:
+            log.warning("%s", error)
+
+    def _refuse_unknown(self, folders: Sequence[Path]) -> None:
+        """A probe that is wanted by a name that no folder has is listed, not passed over."""
+        known = [folder.name for folder in folders]
+        for name in sorted(self._settings.wanted.difference(known)):
+            cause = "there is no probe folder of that name."
+            log.warning("probe %s cannot run: %s", name, cause)
+            self._statuses[name] = ProbeStatus(
+                name, "", ProbeState.REFUSED, cause=cause, remedy=f"There are: {', '.join(known)}."
+            )
 
     def _open_probe(self, folder: Path, libbpf: Libbpf, load: LoadSettings, facts: KernelFacts) -> None:
         name, question = folder.name, ""

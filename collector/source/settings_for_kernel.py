@@ -29,4 +29,5 @@ def source_settings(settings: Settings, places: Sequence[Path], seeds: dict[str,
         disabled=frozenset(settings.disable),
         seeds=seeds or {},
         statistics=settings.program_statistics,
+        perf_if_needed=settings.transport == "auto",
     )

@@ -156,7 +156,11 @@ def test_batch_that_does_not_fit_is_left_out_and_counted(tmp_path: Path, change:
 
 @pytest.mark.parametrize("books", [None, 3, [3], [{}], [{"probe": "sample"}], {"seen": 1}])
 def test_books_that_are_none_are_left_out_and_counted(tmp_path: Path, books: object) -> None:
-    frames = [({"type": "books", "books": books}, b""), ({"type": "books"}, b""), ({"type": "novel"}, b"")]
+    frames: list[tuple[dict[str, Any], bytes]] = [
+        ({"type": "books", "books": books}, b""),
+        ({"type": "books"}, b""),
+        ({"type": "novel"}, b""),
+    ]
     _, source = replay(write_frames(tmp_path / "file", (START, b""), *frames))
     assert (source.books(), source.undecodable) == ([], 2)
 
