@@ -174,7 +174,8 @@ class GrpcReceiver(Received):
 
 
 @contextmanager
-def grpc_receiver() -> Iterator[GrpcReceiver]:
+def grpc_receiver(tls: tuple[Path, Path] | None = None) -> Iterator[GrpcReceiver]:
+    """tls: files with the certificate and its key."""
     import grpc  # type: ignore[import-untyped]  # noqa: PLC0415 -- an extra
     from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc  # noqa: PLC0415
 
@@ -188,7 +189,11 @@ def grpc_receiver() -> Iterator[GrpcReceiver]:
 
     server = grpc.server(futures.ThreadPoolExecutor(4))
     metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(Service(), server)  # type: ignore[no-untyped-call]
-    receiver.address = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    if tls:
+        credentials = grpc.ssl_server_credentials([(tls[1].read_bytes(), tls[0].read_bytes())])
+        receiver.address = f"https://127.0.0.1:{server.add_secure_port('127.0.0.1:0', credentials)}"
+    else:
+        receiver.address = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
     try:
         yield receiver

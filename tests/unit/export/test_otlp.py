@@ -1,4 +1,5 @@
 import logging
+import shutil
 import socket
 import subprocess
 import sys
@@ -311,17 +312,36 @@ def test_threads_end() -> None:
     wait_for(lambda: threading.active_count() <= before)
 
 
-def test_tls_is_checked_against_the_given_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
+@pytest.fixture
+def tls(tmp_path: Path) -> tuple[Path, Path]:
+    """Files with a certificate for this machine and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "1"]
     make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate), *subject]
     subprocess.run(make, check=True, capture_output=True)
-    with http_receiver(tls=(certificate, key)) as receiver:
+    return certificate, key
+
+
+def test_tls_is_checked_against_the_given_certificate(tls: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
+    with http_receiver(tls=tls) as receiver:
         with exporting(settings_for(receiver.address), Numbers()) as exporter:
             wait_for(lambda: exporter.status().failed_points.get("tls"))
             assert exporter.status().last_error == "TLS: CERTIFICATE_VERIFY_FAILED"
-        with exporting(settings_for(receiver.address, certificate=str(certificate)), Numbers()) as exporter:
+        with exporting(settings_for(receiver.address, certificate=str(tls[0])), Numbers()) as exporter:
+            wait_for(lambda: exporter.status().exported_points)
+
+
+def test_tls_is_checked_over_grpc_too(tls: tuple[Path, Path]) -> None:
+    pytest.importorskip("grpc")
+    with grpc_receiver(tls) as receiver:
+        settings = OtlpSettings(receiver.address, GRPC, interval_seconds=0.1, timeout_seconds=0.5)
+        with exporting(settings, Numbers()) as exporter:
+            wait_for(lambda: exporter.status().failed_points)
+            assert exporter.status().exported_points == 0
+        with exporting(replace(settings, certificate=str(tls[0])), Numbers()) as exporter:
             wait_for(lambda: exporter.status().exported_points)
 
 
