@@ -4,6 +4,7 @@
 # shellcheck disable=SC2034 # used by those who source this
 PACKAGES_TO_RUN=(clang llvm make libbpf-dev libbpf1 bpftool python3-venv python3-bpfcc)
 LOG=build/setup.log
+PYTHON=${PYTHON:-/usr/bin/python3} # the system's own: the one that sees Debian's bcc
 
 say() {
 	printf 'honeyguide: %s\n' "$*" >&2
@@ -74,13 +75,14 @@ make_environment() {
 	for stamp in .venv/installed."$extras"*; do
 		[ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
 	done
-	if ! /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-		say "/usr/bin/python3 is missing or older than 3.11"
+	if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+		say "$PYTHON is missing or older than 3.11"
+		say "  -> install it, or name another one: PYTHON=/path/to/python3 ./run"
 		return 1
 	fi
 	say "installing Python packages into .venv (half a minute, once)"
 	rm -f .venv/installed.*
-	quietly /usr/bin/python3 -m venv --system-site-packages .venv || return
+	quietly "$PYTHON" -m venv --system-site-packages .venv || return
 	quietly .venv/bin/pip install --disable-pip-version-check --constraint deploy/constraints.txt --editable ".[$extras]" || return
 	printf '%s' "$wanted" >".venv/installed.$extras"
 }
