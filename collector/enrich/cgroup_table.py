@@ -37,6 +37,10 @@ class CgroupTable:
             self._cgroups.move_to_end(identifier)
         return found
 
+    def present(self) -> list[Cgroup]:
+        """Those whose directories are still there."""
+        return [cgroup for cgroup in self._cgroups.values() if not cgroup.removed]
+
     def learn(self, identifier: int, path: str) -> Cgroup | None:
         """Its path; None when that was known already."""
         known = self._cgroups.get(identifier)

@@ -9,13 +9,14 @@ from collector.enrich.cgroup_path import CgroupMeaning, read_cgroup_path
 from collector.enrich.cgroup_table import ROOT, Cgroup, CgroupTable
 from collector.enrich.process import Process, name_program
 from collector.enrich.process_table import CgroupFact, ProcessTable, read_facts
-from collector.enrich.workload_table import WorkloadKey, WorkloadTable
+from collector.enrich.workload_table import WorkloadKey, WorkloadTable, key_of
 from collector.workload import UNKNOWN, Workload, WorkloadKind
 
 KEPT_PATHS = 8192
 # The more a cgroup says, the lower. init.scope says least: it made the sockets that it hands to the services it starts.
 RANKS = {WorkloadKind.POD: 0, WorkloadKind.CONTAINER: 1, WorkloadKind.UNIT: 2}
 WEAKEST = 3
+LASTING = (WorkloadKind.NAME, WorkloadKind.NETWORK, WorkloadKind.UNKNOWN)
 
 
 class Identities:
@@ -31,6 +32,8 @@ class Identities:
         self._waiting: dict[int, tuple[int, str]] = {}  # cgroup -> (its number, program of who asked first)
         self._meanings: dict[str, CgroupMeaning | None] = {}
         self._version = 0
+        self._never_named = 0
+        self.rows_without_owner = 0
         self.processes = processes
 
     @property
@@ -57,10 +60,9 @@ class Identities:
         """The workload of a row. 0 for what the row does not know; command, executable: as they were at its time."""
         owner = self.processes.find(process, started_at) if process else None
         known = self._cgroups.get(cgroup) if cgroup else None
-        named = min(self._candidates(known, owner), key=lambda candidate: candidate[0], default=None)
+        named = self._most_telling(known, owner)
         if named is not None:
-            _, meaning, path = named
-            return self._workloads.number_of(WorkloadKey(*_parts(meaning)), path)
+            return self._workloads.number_of(key_of(named[0]), named[1])
         program = self._program(owner, command, executable)
         if cgroup > ROOT and known is None:
             return self._wait_for_name(cgroup, program)
@@ -78,6 +80,17 @@ class Identities:
         """These numbers were given to rows at `now` (boot_ns); those never used are forgotten first."""
         self._workloads.use(numbers, now)
 
+    def living(self) -> set[int]:
+        """Numbers of the workloads that exist now: a cgroup or a process of theirs does; names and networks always do.
+
+        Looks at everything: to be asked once a minute, not once a drain.
+        """
+        keys = {key_of(cgroup.meaning) for cgroup in self._cgroups.present() if cgroup.meaning is not None}
+        for process in self.processes.living():
+            named = self._most_telling(self._cgroups.get(process.cgroup), process)
+            keys.add(key_of(named[0]) if named else WorkloadKey(WorkloadKind.PROCESS, process.program))
+        return {workload.number for workload in self.workloads() if workload.kind in LASTING or key_of(workload) in keys}
+
     def counters(self) -> Mapping[str, int]:
         """What could not be kept or named, by reason, since the start."""
         return {
@@ -85,7 +98,9 @@ class Identities:
             "workloads_evicted": self._workloads.evicted,
             "processes_evicted": self.processes.evicted,
             "cgroups_evicted": self._cgroups.evicted,
+            "cgroups_never_named": self._never_named,
             "attachments_forgotten": self.processes.forgotten_attachments,
+            "rows_without_owner": self.rows_without_owner,
         }
 
     def limits_reached(self) -> list[str]:
@@ -111,7 +126,7 @@ class Identities:
         number, program = self._waiting.pop(identifier)
         self._version += 1
         if learnt.meaning is not None:
-            self._workloads.fill(number, WorkloadKey(*_parts(learnt.meaning)), path)
+            self._workloads.fill(number, key_of(learnt.meaning), path)
         elif program:
             self._workloads.fill(number, WorkloadKey(WorkloadKind.PROCESS, program), path)
 
@@ -126,6 +141,12 @@ class Identities:
     def _forget_waiting(self) -> None:
         while len(self._waiting) >= KEPT_PATHS:
             del self._waiting[next(iter(self._waiting))]
+            self._never_named += 1
+
+    def _most_telling(self, known: Cgroup | None, owner: Process | None) -> tuple[CgroupMeaning, str] | None:
+        """(meaning, path) of the cgroup that says most about a row with that cgroup and that process."""
+        best = min(self._candidates(known, owner), key=lambda candidate: candidate[0], default=None)
+        return None if best is None else best[1:]
 
     def _candidates(self, known: Cgroup | None, owner: Process | None) -> Iterator[tuple[int, CgroupMeaning, str]]:
         """(rank, meaning, path) of every cgroup that has something to say: the row's own, then those of its process."""
@@ -157,10 +178,6 @@ class Identities:
 
 def rank(meaning: CgroupMeaning) -> int:
     return WEAKEST if meaning.name == "init.scope" else RANKS[meaning.kind]
-
-
-def _parts(meaning: CgroupMeaning) -> tuple[WorkloadKind, str, str, str, str]:
-    return meaning.kind, meaning.name, meaning.namespace, meaning.pod_uid, meaning.container_id
 
 
 def build_identities(maximum_workloads: int = 16384, maximum_processes: int = 32768) -> Identities:

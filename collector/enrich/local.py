@@ -24,7 +24,6 @@ class LocalEnricher:
         self._identities = identities
         self._memo: dict[Question, int] = {}
         self._version = identities.version
-        self.unknown_rows = 0
 
     def enrich(self, batch: Batch) -> None:
         columns = owner_columns(batch)
@@ -35,7 +34,7 @@ class LocalEnricher:
         numbers = np.fromiter((self._ask(question) for question in questions), np.int32, len(questions))
         local = numbers[inverse]
         batch.columns["local"] = local
-        self.unknown_rows += int(np.count_nonzero(local == UNKNOWN))
+        self._identities.rows_without_owner += int(np.count_nonzero(local == UNKNOWN))
         self._identities.use(numbers.tolist(), latest_time(batch))
 
     def _ask(self, question: Question) -> int:

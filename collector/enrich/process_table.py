@@ -82,6 +82,9 @@ class ProcessTable:
         """All that is known, ended ones first, in the order in which they ended; the others as last asked for."""
         return [*self._ended.values(), *self._living.values()]
 
+    def living(self) -> list[Process]:
+        return list(self._living.values())
+
     def find(self, process: int, started_at: int = 0) -> Process | None:
         """The process of that number and start; started_at 0: the newest with that number."""
         key = (process, started_at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from collector.enrich.cgroup_path import CgroupMeaning
 from collector.workload import UNKNOWN, Workload, WorkloadKind
 
 OTHER = 1  # the number of all those for which there was no room
@@ -19,6 +20,10 @@ class WorkloadKey(NamedTuple):
     namespace: str = ""
     pod_uid: str = ""
     container_id: str = ""
+
+
+def key_of(named: CgroupMeaning | Workload) -> WorkloadKey:
+    return WorkloadKey(named.kind, named.name, named.namespace, named.pod_uid, named.container_id)
 
 
 class WorkloadTable:
@@ -107,7 +112,7 @@ class WorkloadTable:
         for number in idle:
             workload = self._by_number.pop(number)
             del self._used_at[number]
-            key = WorkloadKey(workload.kind, workload.name, workload.namespace, workload.pod_uid, workload.container_id)
+            key = key_of(workload)
             if self._by_key.get(key) == number:
                 del self._by_key[key]
         self.evicted += len(idle)

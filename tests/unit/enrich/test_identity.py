@@ -166,6 +166,20 @@ def test_version_stays_while_nothing_answered_changes() -> None:
     assert identities.version == before
 
 
+def test_living_are_those_with_a_cgroup_or_a_process() -> None:
+    identities = build_identities()
+    identities.observe(cgroups(created(50, POD_PATH), created(51, OTHER_POD_PATH), attached(9, 20, CONTAINER_PATH)))
+    identities.observe(processes(event("existing", 7, 10, command="redis"), event("existing", 8, 10, command="curl")))
+    identities.observe(processes(event("existing", 9, 10, command="app")))
+    pod, other_pod, container = (identities.resolve(cgroup, process, 10) for cgroup, process in ((50, 0), (51, 0), (1, 9)))
+    redis, curl = (identities.resolve(1, process, 10) for process in (7, 8))
+    network = identities.intern(WorkloadKind.NETWORK, "internet")
+    assert identities.living() >= {pod, other_pod, container, redis, curl, network, UNKNOWN, OTHER}
+    identities.observe(cgroups({"event": "removed", "cgroup": 50}))
+    identities.observe(processes(event("exited", 8, 30, process_started_at=10), event("exited", 9, 30, process_started_at=10)))
+    assert identities.living() == {other_pod, redis, network, UNKNOWN, OTHER}
+
+
 def test_full_table_calls_newcomers_other_and_counts_them() -> None:
     identities = build_identities(maximum_workloads=3)
     numbers = [identities.intern(WorkloadKind.PROCESS, name) for name in "abc"]

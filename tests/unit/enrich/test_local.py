@@ -91,11 +91,11 @@ def test_empty_batch_has_an_empty_column() -> None:
 
 
 def test_row_of_nobody_is_unknown_and_counted() -> None:
-    enricher = LocalEnricher(build_identities())
+    identities = build_identities()
     batch = tcp({"cgroup": 0}, {"cgroup": 0})
-    enricher.enrich(batch)
+    LocalEnricher(identities).enrich(batch)
     assert batch["local"].tolist() == [UNKNOWN, UNKNOWN]
-    assert enricher.unknown_rows == 2
+    assert identities.counters()["rows_without_owner"] == 2
 
 
 def test_later_knowledge_reaches_later_rows() -> None:
