@@ -16,13 +16,14 @@ body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.5 system-ui,
 main{max-width:56rem;margin:0 auto;padding:3rem 1.5rem}
 h1{margin:0;font-size:2rem;letter-spacing:-.02em}h1 span{color:var(--honey)}
 p{color:var(--soft);max-width:40rem}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:1rem;margin:2rem 0}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(7.5rem,1fr));gap:1rem;margin:2rem 0}
 .card{background:var(--card);border:1px solid var(--line);border-radius:.75rem;padding:1rem}
 .card b{display:block;font-size:1.75rem;font-variant-numeric:tabular-nums}
 .card small{color:var(--soft)}
 table{width:100%;border-collapse:collapse;font-size:.9rem}
 th{color:var(--soft);font-weight:500;text-align:left}th,td{padding:.4rem .75rem .4rem 0;border-bottom:1px solid var(--line)}
 td{overflow:hidden;text-overflow:ellipsis;max-width:16rem;white-space:nowrap}.number{text-align:right;font-variant-numeric:tabular-nums}
+.whole td{white-space:normal;max-width:none;vertical-align:top}
 .bad{color:var(--bad)}a{color:var(--honey);text-decoration:none}a:hover{text-decoration:underline}
 nav{display:flex;flex-wrap:wrap;gap:.5rem 1.5rem;margin-top:2rem}code{font-size:.9em}
 dt{margin-top:1.5rem}dd{margin:0 0 0 1rem}h2{margin:2.5rem 0 .5rem;font-size:1.1rem}h2 code{font-size:1rem}
@@ -83,8 +84,8 @@ def page(title: str, body: str, script: str = "") -> str:
 def landing_page(version: str) -> str:
     """The page; its numbers are fetched from the API by the reader's browser."""
     cards = (
-        ("state", "health"), ("tcp", "TCP flows open"), ("udp", "UDP flows active"),
-        ("ended", "ended flows kept"), ("lookups", "name lookups kept"), ("lost", "events lost"),
+        ("state", "health"), ("tcp", "TCP open"), ("udp", "UDP active"),
+        ("ended", "flows ended"), ("lookups", "name lookups"), ("lost", "events lost"),
     )  # fmt: skip
     shown = "".join(f'<div class="card"><b id="{name}">&hellip;</b><small>{text}</small></div>' for name, text in cards)
     heads = ("Client", "Server", "Port", "Connections", "Failed", "Bytes", "RTT")

@@ -25,7 +25,9 @@ def reference_page(document: Mapping[str, Any]) -> str:
 def _operation(path: str, operation: Mapping[str, Any], document: Mapping[str, Any]) -> str:
     parameters = operation.get("parameters", [])
     rows = "".join(_parameter(parameter) for parameter in parameters)
-    table = f"<table><thead><tr><th>Parameter<th>Meaning<th>Allowed<th>Example</tr></thead>{rows}</table>" if rows else ""
+    table = (
+        f"<table class=whole><thead><tr><th>Parameter<th>Meaning<th>Allowed<th>Example</tr></thead>{rows}</table>" if rows else ""
+    )
     fields = "".join(_model(name, document) for name in _answers(operation))
     about = html.escape(operation.get("description", ""))
     return f'<h2><a href="{path}"><code>GET {path}</code></a></h2><p>{about}</p>{table}{fields}'
@@ -35,7 +37,7 @@ def _parameter(parameter: Mapping[str, Any]) -> str:
     schema = parameter["schema"]
     example = (schema.get("examples") or [""])[0]
     example = example[0] if isinstance(example, list) else example
-    cells = (parameter.get("description", ""), schema.get("x-allowed", ""), urlencode({parameter["name"]: example}))
+    cells = (parameter.get("description", ""), schema.get("x-allowed", ""), urlencode({parameter["name"]: example}, safe=":/*,"))
     return f"<tr><td><code>{parameter['name']}</code>" + "".join(f"<td>{html.escape(str(cell))}" for cell in cells)
 
 

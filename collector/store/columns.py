@@ -21,5 +21,6 @@ def wall_times(batch: Batch, name: str, wall_offset_ns: int) -> Column:
 
 
 def command_text(command: bytes) -> str:
-    """The kernel's command name up to its first zero byte; bytes that are not UTF-8 are escaped."""
-    return bytes(command).split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
+    """The kernel's command name up to its first zero byte; what cannot be printed is escaped, for it may steer a terminal."""
+    text = bytes(command).split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)

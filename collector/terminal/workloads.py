@@ -1,0 +1,39 @@
+"""`honeyguide workloads`: everything that traffic of this node can belong to."""
+
+from __future__ import annotations
+
+import argparse
+
+from collector.terminal.options import WORKLOAD_FLAGS, add_agent_flags, add_flags, add_limit, names_of, open_client, parameters
+from collector.terminal.table import WIDE, Column, make_console, make_table, print_rows, say_how_many
+
+COLUMNS = [
+    Column("NUMBER", lambda r: str(r["number"]), right=True),
+    Column("KIND", lambda r: r["kind"]),
+    Column("NAMESPACE", lambda r: r["namespace"], flexible=True),
+    Column("NAME", lambda r: r["name"], flexible=True),
+    Column("CONTAINER", lambda r: (r["container_id"] or "")[:12]),
+    Column("POD UID", lambda r: r["pod_uid"] or "", from_width=WIDE),
+    Column("CGROUP", lambda r: r["cgroup_path"] or "", from_width=WIDE, flexible=True),
+]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `honeyguide workloads`."""
+    add_limit(parser, 200)
+    add_flags(parser, "filters (may be repeated)", WORKLOAD_FLAGS, several=True)
+    add_agent_flags(parser, ("table", "json", "csv"))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints workloads; HoneyguideError when the agent cannot be asked."""
+    asked = parameters(arguments, ["limit", *names_of(WORKLOAD_FLAGS)])
+    with open_client(arguments) as client:
+        if arguments.output != "table":
+            return print_rows(client, "/workloads", asked, arguments.output)
+        answer = client.get("/workloads", asked)
+    console = make_console()
+    if answer["workloads"]:
+        console.print(make_table(COLUMNS, answer["workloads"], console.width))
+    say_how_many(len(answer["workloads"]), answer["total"], "workloads")
+    return 0
