@@ -12,11 +12,14 @@ from collector.aggregate.histogram import BucketLayout
 from collector.aggregate.series import Labels, SeriesTable
 from collector.batch import Batch
 from collector.catalog.manifest import Manifest, Record
+from collector.errors import ManifestError
 from collector.instruments import AttributeValue, HistogramValue, Instrument, InstrumentKind, InstrumentSnapshot, Point
 from collector.workload import Workload
 
 log = logging.getLogger(__name__)
 
+# What a column that is missing or of another kind than the manifest thinks can lead to.
+FAULTS = (LookupError, ValueError, TypeError, OverflowError, ManifestError)
 Resolve = Callable[[int], Workload]
 
 
@@ -47,6 +50,7 @@ class Aggregator:
         self._feeds: dict[tuple[str, str], list[Feed]] = {}
         self._instruments: dict[str, tuple[Instrument, Feed]] = {}
         self._joins: dict[tuple[str, str], CumulativeJoin] = {}
+        self._ending: set[tuple[str, str]] = set()
         self.rejected: dict[str, int] = {}
 
     def add_probe(self, name: str, manifest: Manifest, map_keys: Mapping[str, tuple[str, ...]]) -> None:
@@ -55,13 +59,18 @@ class Aggregator:
             fields = cumulative_fields(record, map_keys.get(record.struct, ()))
             if fields:
                 self._joins[(name, record.struct)] = CumulativeJoin(fields)
+                if record.ring:
+                    self._ending.add((name, record.struct))
         for metric in manifest.metric:
             instrument = metric.instrument()
             buckets = None
             if instrument.kind is InstrumentKind.HISTOGRAM:
                 buckets = BucketLayout(instrument.buckets, self._settings.exponential)
             feed = Feed(metric, SeriesTable(buckets.width if buckets else 1, self._settings.max_series), buckets)
-            self._instruments[instrument.name] = (instrument, feed)
+            if instrument.name in self._instruments:
+                log.warning("metric %s of probe %s is left out: there is one of that name", instrument.name, name)
+                feed.fits = False
+            self._instruments.setdefault(instrument.name, (instrument, feed))
             self._feeds.setdefault((name, metric.record), []).append(feed)
 
     def join(self, batch: Batch) -> Batch:
@@ -70,17 +79,20 @@ class Aggregator:
         return join.join(batch) if join else batch
 
     def add(self, batch: Batch, now: float) -> None:
-        """A metric that does not fit its rows is taken out and named once; the others go on. now: unix seconds."""
-        feeds = self._feeds.get((batch.schema.probe, batch.schema.record), [])
-        for feed in list(feeds):
-            try:
-                feed.add(batch, now)
-            except (KeyError, ValueError, TypeError) as error:
-                log.warning(
-                    "metric %s is switched off: it does not fit record %s: %s", feed.metric.name, batch.schema.record, error
-                )
+        """A metric that does not fit its rows is named once and its rows are counted; the others go on. now: unix seconds."""
+        for feed in self._feeds.get((batch.schema.probe, batch.schema.record), []):
+            if feed.fits:
+                feed.fits = self._fits(feed, batch, now)
+            if not feed.fits:
                 self.rejected[feed.metric.name] = self.rejected.get(feed.metric.name, 0) + len(batch)
-                feeds.remove(feed)
+
+    def _fits(self, feed: Feed, batch: Batch, now: float) -> bool:
+        try:
+            feed.add(batch, now)
+        except FAULTS as error:
+            log.warning("metric %s is switched off: it does not fit record %s: %s", feed.metric.name, batch.schema.record, error)
+            return False
+        return True
 
     def snapshot(self) -> list[InstrumentSnapshot]:
         """All series as of now; those whose names have become equal are one."""
@@ -109,8 +121,8 @@ class Aggregator:
         ]
 
     def vanished(self) -> dict[tuple[str, str], int]:
-        """(probe, record) -> rows that went without their last record having arrived."""
-        return {place: join.vanished for place, join in self._joins.items()}
+        """(probe, record) -> rows that went without their last record having arrived, for records that announce their end."""
+        return {place: join.vanished for place, join in self._joins.items() if place in self._ending}
 
     def remove_series_of(self, gone: Callable[[int], bool], idle_since: float) -> None:
         """Takes out the series of workloads that are gone and were not updated since then (unix seconds)."""
@@ -124,7 +136,7 @@ def cumulative_fields(record: Record, map_key: tuple[str, ...]) -> CumulativeFie
     if not record.cumulative and not record.once:
         return None
     key = (record.key,) if record.key else map_key
-    return CumulativeFields(key, tuple(record.cumulative), tuple(record.once), record.born)
+    return CumulativeFields(key, tuple(record.cumulative), tuple(record.once), record.born, restarts=not record.key)
 
 
 def merge_points(points: Iterable[Point]) -> list[Point]:

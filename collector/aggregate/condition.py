@@ -59,7 +59,7 @@ def label_value(schema: Schema, name: str, value: object) -> AttributeValue:
 
 def plain_value(value: object) -> AttributeValue:
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+        return value.partition(b"\0")[0].decode("utf-8", "replace")
     if isinstance(value, np.generic):
         return value.item()  # type: ignore[no-any-return]
     return value if isinstance(value, (str, int, float, bool)) else str(value)

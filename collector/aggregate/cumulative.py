@@ -19,12 +19,14 @@ class CumulativeFields:
     """key: fields that identify a row. counters: fields that only grow. once: fields that become non-zero one time.
 
     born: a field that is zero for what is older than the agent; the first value of such a row is where counting starts.
+    restarts: a key may be used again, with counters that start at zero (an idle entry of a map was removed and came back).
     """
 
     key: tuple[str, ...]
     counters: tuple[str, ...]
     once: tuple[str, ...] = ()
     born: str = ""
+    restarts: bool = False
 
 
 @dataclass(slots=True)
@@ -42,7 +44,10 @@ class _Known:
 
 @dataclass(slots=True)
 class CumulativeJoin:
-    """State of one record type. vanished: rows that went without an event (theirs was lost). disordered: values that shrank."""
+    """State of one record type. vanished: rows that went without an event. disordered: values that shrank.
+
+    A counter that shrinks was read while the kernel wrote it; what counts is the largest value until then.
+    """
 
     fields: CumulativeFields
     vanished: int = 0
@@ -55,17 +60,19 @@ class CumulativeJoin:
     def join(self, batch: Batch) -> Batch:
         """The batch without repeated rows, with columns `<counter>_increase` (uint64), `<once>_new` and `first_seen` (bool)."""
         keys = hash_columns([batch[name] for name in self.fields.key])
-        keys, first = np.unique(keys, return_index=True)
-        batch = batch.select(first)
+        first = np.sort(np.unique(keys, return_index=True)[1])  # rows stay in their order
+        keys, batch = keys[first], batch.select(first)
         place, found = self._find(keys)
+        latest: dict[str, Column] = {}
         for name in self.fields.counters:
-            batch.columns[f"{name}_increase"] = self._increase(batch, name, place, found)
+            before = self._before(name, place, found).astype(batch[name].dtype)
+            batch.columns[f"{name}_increase"], latest[name] = self._count(batch, name, before, found)
         for name in self.fields.once:
-            before = np.where(found, self._known.values[name][place], 0) if len(self._known.keys) else 0
-            batch.columns[f"{name}_new"] = (batch[name] != 0) & (before == 0)
+            latest[name] = batch[name].astype(np.uint64)
+            batch.columns[f"{name}_new"] = (latest[name] != 0) & (self._before(name, place, found) == 0)
         batch.columns["first_seen"] = ~found
         if batch.kind is BatchKind.SNAPSHOT:
-            self._remember(keys, batch)
+            self._remember(keys, latest)
         else:
             self._forget(keys)
         return batch
@@ -78,20 +85,31 @@ class CumulativeJoin:
         place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
         return place, known[place] == keys
 
-    def _increase(self, batch: Batch, name: str, place: Column, found: Column) -> Column:
-        """Unsigned difference in the counter's own width, so that a counter that wraps is right."""
-        now = batch[name]
+    def _before(self, name: str, place: Column, found: Column) -> Column:
+        """uint64; zero for rows that were not known."""
         known = self._known.values[name]
-        before = np.where(found, known[place], 0).astype(now.dtype) if len(known) else np.zeros(len(now), now.dtype)
-        grown = (now - before).astype(np.uint64)
-        shrank = grown > np.uint64(np.iinfo(now.dtype).max // 2)
-        self.disordered += int(np.count_nonzero(shrank))
-        uncounted = shrank
-        if self.fields.born:
-            uncounted = shrank | (~found & (batch[self.fields.born] == 0))
-        return np.where(uncounted, np.uint64(0), grown)
+        return np.where(found, known[place], np.uint64(0)) if len(known) else np.zeros(len(found), np.uint64)
 
-    def _remember(self, keys: Column, batch: Batch) -> None:
+    def _count(self, batch: Batch, name: str, before: Column, found: Column) -> tuple[Column, Column]:
+        """(increase, value to compare with next time), uint64.
+
+        The difference is taken in the counter's own width, so that a counter that wraps is right.
+        """
+        now = batch[name]
+        grown = (now - before).astype(np.uint64)
+        shrank = found & (grown > np.uint64(np.iinfo(now.dtype).max // 2))
+        if self.fields.restarts:
+            grown = np.where(shrank, now.astype(np.uint64), grown)
+            latest = now
+        else:
+            self.disordered += int(np.count_nonzero(shrank))
+            grown = np.where(shrank, np.uint64(0), grown)
+            latest = np.where(shrank, before, now)
+        if self.fields.born:
+            grown = np.where(~found & (batch[self.fields.born] == 0), np.uint64(0), grown)
+        return grown, latest.astype(np.uint64)
+
+    def _remember(self, keys: Column, latest: dict[str, Column]) -> None:
         """The snapshot, and for one more round what it lacks."""
         known = self._known
         lacking = ~np.isin(known.keys, keys, assume_unique=True)
@@ -100,7 +118,7 @@ class CumulativeJoin:
         merged = np.concatenate([keys, known.keys[kept]])
         order = np.argsort(merged, kind="stable")
         missed = np.concatenate([np.zeros(len(keys), np.uint8), np.ones(int(np.count_nonzero(kept)), np.uint8)])
-        values = {name: np.concatenate([batch[name].astype(np.uint64), old[kept]])[order] for name, old in known.values.items()}
+        values = {name: np.concatenate([latest[name], old[kept]])[order] for name, old in known.values.items()}
         self._known = _Known(merged[order], values, missed[order])
 
     def _forget(self, keys: Column) -> None:

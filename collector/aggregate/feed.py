@@ -18,13 +18,14 @@ from collector.instruments import InstrumentKind
 SCALE_BY_MEANING = {"duration_ns": 1e-9, "duration_us": 1e-6}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Feed:
-    """buckets: for a histogram how its values are laid out in the table, else None."""
+    """buckets: for a histogram how its values are laid out in the table, else None. fits: False once its rows did not."""
 
     metric: Metric
     table: SeriesTable
     buckets: BucketLayout | None = None
+    fits: bool = True
     _scales: dict[str, float] = field(default_factory=dict)
 
     def add(self, batch: Batch, now: float) -> None:

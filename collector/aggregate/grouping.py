@@ -33,11 +33,13 @@ def mix(words: Column) -> Column:
 
 def as_words(column: Column) -> list[Column]:
     """A column as one or more uint64 columns that hold all of its bits."""
-    if column.dtype.kind in "SV":
-        width = (column.dtype.itemsize + 7) // 8 * 8
-        padded = np.zeros((len(column), width), np.uint8)
-        padded[:, : column.dtype.itemsize] = np.ascontiguousarray(column).view(np.uint8).reshape(len(column), -1)
+    if column.dtype.kind in "SVU":
+        size = column.dtype.itemsize
+        padded = np.zeros((len(column), (size + 7) // 8 * 8), np.uint8)
+        padded[:, :size] = np.ascontiguousarray(column).view(np.uint8).reshape(len(column), size)
         return list(padded.view(np.uint64).T)
     if column.dtype.kind == "O":
         return [np.fromiter(map(hash, column), np.int64, len(column)).view(np.uint64)]
+    if column.dtype.kind == "f":
+        return [(column.astype(np.float64) + 0.0).view(np.uint64)]  # plus zero: -0.0 equals 0.0
     return [column.astype(np.uint64)]

@@ -14,6 +14,7 @@ from collector.instruments import ExponentialBuckets, HistogramValue
 SCALE = 2
 EXPONENTIAL_BUCKETS = 160
 FIRST_INDEX = -80
+MANTISSA_BOUNDS = 2.0 ** (np.arange(2**SCALE) / 2**SCALE - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,11 @@ def count_by(group: Column, place: Column, groups: int, places: int) -> Column:
 
 
 def exponential_place(values: Column) -> Column:
-    """0 for values that are not positive, else 1 + bucket number; bucket i holds (base**i, base**(i+1)]."""
+    """0 for values that are not positive, else 1 + bucket number; bucket i holds (base**i, base**(i+1)].
+
+    By mantissa and exponent: a logarithm, rounded, would put values on a boundary into the bucket above.
+    """
     positive = values > 0
-    index = np.ceil(np.log2(np.where(positive, values, 1.0)) * 2**SCALE).astype(np.int64) - 1
+    mantissa, exponent = np.frexp(np.where(positive, values, 1.0))  # 0.5 <= mantissa < 1
+    index = ((exponent.astype(np.int64) - 1) << SCALE) - 1 + np.searchsorted(MANTISSA_BOUNDS, mantissa, side="left")
     return np.where(positive, 1 + np.clip(index - FIRST_INDEX, 0, EXPONENTIAL_BUCKETS - 1), 0)

@@ -23,7 +23,7 @@ class Labels:
     attributes: Mapping[str, AttributeValue]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class SeriesTable:
     """width: numbers per series (1, or the buckets of a histogram plus its sum). limit: most series at a time.
 
@@ -43,6 +43,7 @@ class SeriesTable:
     _index: dict[int, int] = field(default_factory=dict)
     _keys: list[int] = field(default_factory=lambda: [0])
     _free: list[int] = field(default_factory=list)
+    _spare_from: float = 0.0  # no series can be spared before; a flood of new label sets looks only once
 
     def __post_init__(self) -> None:
         self.values = np.zeros((8, self.width))
@@ -63,12 +64,13 @@ class SeriesTable:
         if over.any():
             self.overflowed += int(rows[over].sum())
             self.started_at[OVERFLOW] = self.started_at[OVERFLOW] or now
+            self.updated_at[OVERFLOW] = now
         np.add.at(self.values, places, amounts)
-        self.updated_at[places] = now
 
     def _place(self, key: int, position: int, describe: Callable[[int], Labels], now: float) -> int:
         place = self._index.get(key)
         if place is not None:
+            self.updated_at[place] = now  # at once: a later row of this batch must not take its place
             return place
         if len(self._index) >= self.limit and not self._evict_idlest(now):
             return OVERFLOW
@@ -93,9 +95,12 @@ class SeriesTable:
             self.updated_at = np.concatenate([self.updated_at, np.zeros(more)])
 
     def _evict_idlest(self, now: float) -> bool:
+        if now < self._spare_from:
+            return False
         places = np.fromiter(self._index.values(), np.intp, len(self._index))
         idlest = int(places[np.argmin(self.updated_at[places])])
-        if now - float(self.updated_at[idlest]) < self.spare_seconds:
+        self._spare_from = float(self.updated_at[idlest]) + self.spare_seconds
+        if now < self._spare_from:
             return False
         self.remove(idlest)
         return True
