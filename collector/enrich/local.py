@@ -59,7 +59,7 @@ def owner_columns(batch: Batch) -> list[Column] | None:
         return None
     started_at = "process_started_at" if has_start_time(schema) else None
     command = schema.first_with_meaning("command_name")
-    executable = "executable" if "executable" in (schema.dtype.names or ()) else None
+    executable = "executable" if "executable" in batch and batch["executable"].dtype.kind == "S" else None
     nothing, no_text = np.zeros(len(batch), np.uint64), np.zeros(len(batch), "S1")
     numbers = [batch.rows[name] if name else nothing for name in (cgroup, process, started_at)]
     return numbers + [batch.rows[name] if name else no_text for name in (command, executable)]

@@ -71,7 +71,7 @@ class PeerEnricher:
         self._found: Counter[str] = Counter()
 
     def enrich(self, batch: Batch) -> None:
-        if not all(name in batch for name in FLOW_FIELDS):
+        if not is_flow(batch):
             return
         flows = read_flows(batch)
         self._learn(flows)
@@ -167,6 +167,13 @@ class PeerEnricher:
         names = [self._networks.name_of(address) for address in addresses]
         numbers = {name: self._identities.intern(WorkloadKind.NETWORK, name) for name in set(names)}
         return np.array([numbers[name] for name in names], np.int32)[inverse]
+
+
+def is_flow(batch: Batch) -> bool:
+    """A probe of a user's own may have fields of these names that mean something else."""
+    if not all(name in batch for name in (*FLOW_FIELDS, "local")):
+        return False
+    return all(batch.schema.field(name).meaning == "ip_address" for name in ("local_address", "remote_address"))
 
 
 def read_flows(batch: Batch) -> Flows:

@@ -84,6 +84,12 @@ def test_record_without_cgroup_and_process_is_left_alone() -> None:
     assert batch.columns == {}
 
 
+def test_executable_that_is_no_text_is_not_read_as_a_path() -> None:
+    batch = batch_of(schema_of("own_probe", [("executable", "<u4", ""), ("process", "<u4", "process_id")]), {"executable": 9})
+    LocalEnricher(build_identities()).enrich(batch)
+    assert batch["local"].tolist() == [UNKNOWN]
+
+
 def test_empty_batch_has_an_empty_column() -> None:
     batch = tcp()
     LocalEnricher(build_identities()).enrich(batch)

@@ -26,6 +26,7 @@ from enrich.batches import (
     batch_of,
     cgroups,
     lookups,
+    schema_of,
     tcp,
     udp,
 )
@@ -211,6 +212,16 @@ def test_record_that_is_no_flow_is_left_alone() -> None:
     batch = batch_of(LOOKUP_SCHEMA, {"process": 1})
     Node().peer.enrich(batch)
     assert batch.columns == {}
+
+
+def test_fields_of_the_same_names_that_mean_something_else_are_left_alone() -> None:
+    names = ("local_address", "remote_address", "local_port", "remote_port", "netns")
+    batch = batch_of(
+        schema_of("own_probe", [*((name, "<u4", "") for name in names), ("cgroup", "<u8", "cgroup_id")]), {"netns": 1}
+    )
+    Node().local.enrich(batch)
+    Node().peer.enrich(batch)
+    assert list(batch.columns) == ["local"]
 
 
 ADDRESSES = ("10.9.0.1", "10.9.0.2", "127.0.0.1", "2001:db8::1", "::1", "8.8.8.8", "0.0.0.0", "::")
