@@ -27,13 +27,13 @@ def select_rows(batch: Batch, where: Mapping[str, Condition], known: Sequence[st
     return wanted
 
 
-def accepted_values(schema: Schema, name: str, condition: Sequence[str | int]) -> list[int | str]:
-    """Enum names as their numbers; ManifestError when the enum has no such name."""
-    try:
-        numbers = {text: number for number, text in schema.field(name).names.items()}
-    except KeyError:
-        numbers = {}
-    accepted: list[int | str] = []
+def accepted_values(schema: Schema, name: str, condition: Sequence[str | int]) -> list[int | str | bytes]:
+    """Enum names as their numbers, text as the column holds it; ManifestError when the enum has no such name."""
+    entry = next((field for field in schema.fields if field.name == name), None)
+    if entry is not None and schema.dtype[name].kind == "S":
+        return [value.encode() if isinstance(value, str) else value for value in condition]
+    numbers = {text: number for number, text in entry.names.items()} if entry else {}
+    accepted: list[int | str | bytes] = []
     for value in condition:
         if isinstance(value, str) and numbers and value not in numbers:
             raise ManifestError(f"{schema.probe}: {name} is never {value!r}; it is one of {', '.join(numbers)}.")
