@@ -45,7 +45,7 @@ class HealthMonitor:
         grown = count - self._counters.get(name, 0)
         self._counters[name] = count
         if grown > 0:
-            self._reasons[name] = (sentence.format(grown), now)
+            self._reasons[name] = (sentence.replace("{}", str(grown)), now)
 
     def check_limits(self, exceeded: Mapping[str, int], now: float) -> None:
         """exceeded: limit -> how often something did not fit, since the start."""
