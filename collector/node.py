@@ -37,6 +37,7 @@ from collector.store.flows import FlowStore
 from collector.store.lookups import LookupStore
 
 LEAST_FRESH_SECONDS = 60.0
+SWEEP_SECONDS = 60.0
 
 
 def agent_version() -> str:
@@ -68,6 +69,7 @@ class Node:
     _health: Health = field(default_factory=lambda: Health(HealthState.STARTING))
     _books: Sequence[Book] = ()
     _statuses: Sequence[ProbeStatus] = ()
+    _next_sweep: float = 0.0
 
     def add_probe(self, probe: ProbeModel) -> None:
         self.pipeline.add_probe(probe)
@@ -143,10 +145,13 @@ class Node:
         self._health = Health(HealthState(found.status), found.reasons)
 
     def _drop_old_series(self, now: float) -> None:
+        """Series of what is gone go after a last look at them; those of the living stay, however idle."""
+        if now < self._next_sweep:
+            return
+        self._next_sweep = now + SWEEP_SECONDS
         rooms = self.pipeline.rooms
-        kept = {workload.number for workload in rooms.identities.workloads()}
-        idle_since = now - 60.0 * self.settings.series_idle_minutes
-        rooms.aggregator.remove_series_of(lambda number: number not in kept, idle_since)
+        living = rooms.identities.living()
+        rooms.aggregator.remove_series_of(lambda number: number not in living, now - 60.0 * self.settings.series_idle_minutes)
 
     def _exceeded(self) -> dict[str, int]:
         """limit -> how often something did not fit."""

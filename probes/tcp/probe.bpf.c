@@ -1,6 +1,7 @@
 /* Every TCP connection of the node, from state changes and the kernel's own counters per socket:
  * nothing runs per packet or per system call. */
 #include "probe.bpf.h"
+#include "flow.bpf.h"
 #include "sock.bpf.h"
 
 #define CONNECTIONS_MAX 65536 /* replaced by the setting max_connections */
@@ -117,15 +118,13 @@ struct {
 ACCOUNTS(ACCOUNT_COUNT);
 RECORD_RING(finished, struct tcp_connection);
 
-__u64 next_flow = 1;
-
 /* Moves when a socket without known owner appears: the collector then walks the open files. */
 __u64 sweep_wanted = 0;
 
-static __always_inline void start_state(struct connection_state *state, enum flow_role role)
+static __always_inline void start_state(struct connection_state *state, enum flow_role role, enum flow_source source)
 {
 	__builtin_memset(state, 0, sizeof(*state));
-	state->flow = __sync_fetch_and_add(&next_flow, 1);
+	state->flow = new_flow(source);
 	state->role = role;
 }
 
@@ -232,7 +231,7 @@ static __always_inline bool on_opening(const struct sock *sk, int to)
 			return true;
 		}
 	}
-	start_state(&state, to == TCP_STATE_ESTABLISHED ? FLOW_ROLE_SERVER : FLOW_ROLE_CLIENT);
+	start_state(&state, to == TCP_STATE_ESTABLISHED ? FLOW_ROLE_SERVER : FLOW_ROLE_CLIENT, FLOW_SOURCE_EVENTS);
 	state.opened_at = bpf_ktime_get_boot_ns();
 	if (to == TCP_STATE_ESTABLISHED) {
 		state.established_at = state.opened_at;
@@ -248,7 +247,7 @@ static __always_inline bool on_listening(const struct sock *sk)
 	__u64 key = (__u64)sk;
 	struct connection_state state;
 
-	start_state(&state, FLOW_ROLE_LISTENER);
+	start_state(&state, FLOW_ROLE_LISTENER, FLOW_SOURCE_EVENTS);
 	state.opened_at = bpf_ktime_get_boot_ns();
 	own_by_current(&state, OWNER_EVIDENCE_CONNECT);
 	remember_listener(sk, &state.owner);
@@ -278,7 +277,7 @@ static __always_inline int on_end(void *context, const struct sock *sk, int from
 		COUNT(ACCOUNT_STATE_CHANGES, filtered); /* never established, or never connected */
 		return 0;
 	} else {
-		start_state(&state, FLOW_ROLE_UNKNOWN);
+		start_state(&state, FLOW_ROLE_UNKNOWN, FLOW_SOURCE_EVENTS);
 	}
 	if (state.owner_evidence == OWNER_EVIDENCE_NONE && state.role == FLOW_ROLE_SERVER)
 		own_by_listener(sk, &state);
@@ -431,7 +430,8 @@ int read_descriptors(struct bpf_iter__task_file *ctx)
 		COUNT(ACCOUNT_DESCRIPTORS, emitted);
 		return 0;
 	}
-	start_state(&state, tcp_state == TCP_STATE_LISTEN ? FLOW_ROLE_LISTENER : role_of_old_connection((void *)sk));
+	start_state(&state, tcp_state == TCP_STATE_LISTEN ? FLOW_ROLE_LISTENER : role_of_old_connection((void *)sk),
+		    FLOW_SOURCE_ITERATOR);
 	state.owner = owner;
 	state.owner_evidence = OWNER_EVIDENCE_DESCRIPTOR;
 	if (tcp_state == TCP_STATE_LISTEN)
