@@ -17,7 +17,10 @@ from collector.source.settings_for_kernel import source_settings
 
 
 def try_probes(settings: Settings, places: Sequence[Path]) -> Sequence[ProbeStatus]:
-    """places: folders that hold the shipped probe folders. Nothing stays in the kernel. Empty when not even libbpf can be used, or there is no probe folder."""
+    """What became of each; nothing stays in the kernel. places: folders that hold the shipped probe folders.
+
+    Empty when not even libbpf can be used, or there is no probe folder.
+    """
     source = KernelSource(source_settings(settings, places), SystemClock())
     try:
         with suppress(HoneyguideError):  # no probe at all: each status says why
