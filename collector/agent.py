@@ -57,12 +57,20 @@ class Agent:
     def drain_once(self) -> None:
         started = time.monotonic()
         self.node.pipeline.process(self.source.read())
+        self._steer()
         self.node.lag_seconds = time.monotonic() - started
         self.node.fills = self.source.fills()
         self.node.ready = True
         if started >= self._next_housekeeping:
             self._next_housekeeping = started + HOUSEKEEPING_SECONDS
             self.node.keep_house()
+
+    def _steer(self) -> None:
+        modes: dict[str, dict[int, int]] = {}
+        for probe, decision in self.node.pipeline.take_decisions():
+            modes.setdefault(probe, {})[decision.flow] = decision.mode
+        for probe, wanted in modes.items():
+            self.source.steer(probe, wanted)
 
 
 def shipped_places() -> list[Path]:

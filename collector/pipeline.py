@@ -14,7 +14,8 @@ from collector.batch import Batch
 from collector.catalog.manifest import Record
 from collector.catalog.probe_model import ProbeModel
 from collector.clock import NANOSECONDS, Clock
-from collector.decode import DECODERS, Decoder
+from collector.decode import DECODERS, Decoder, SteeringDecoder
+from collector.decode.decision import Decision
 from collector.enrich.enrichers import Enricher
 from collector.enrich.identity import Identities
 from collector.enrich.names import NameTable
@@ -44,13 +45,14 @@ class Pipeline:
     rows: dict[tuple[str, str], int] = field(default_factory=dict)
     _records: dict[tuple[str, str], Record] = field(default_factory=dict)
     _decoders: dict[tuple[str, str], Decoder] = field(default_factory=dict)
+    _made: dict[tuple[str, str], Decoder] = field(default_factory=dict)
 
     def add_probe(self, probe: ProbeModel) -> None:
         """Makes the rooms ready for the records of one probe."""
         for record in probe.manifest.record:
             self._records[(probe.name, record.struct)] = record
             if record.decoder:
-                self._decoders[(probe.name, record.struct)] = DECODERS[record.decoder]()
+                self._decoders[(probe.name, record.struct)] = self._decoder(probe.name, record.decoder)
         self.rooms.aggregator.add_probe(probe.name, probe.manifest, probe.map_keys)
 
     def process(self, batches: Sequence[Batch]) -> None:
@@ -59,9 +61,15 @@ class Pipeline:
             for batch in batches:
                 for part in self._decode(batch):
                     self._pass_through(part)
-            for decoder in self._decoders.values():
+            for decoder in self._made.values():
                 for expired in decoder.expire(self.clock.boot_ns()):
                     self._pass_through(expired)
+
+    def _decoder(self, probe: str, name: str) -> Decoder:
+        """One for all records of a probe that name it."""
+        if (probe, name) not in self._made:
+            self._made[(probe, name)] = DECODERS[name]()
+        return self._made[(probe, name)]
 
     def _decode(self, batch: Batch) -> list[Batch]:
         decoder = self._decoders.get((batch.schema.probe, batch.schema.record))
@@ -97,4 +105,9 @@ class Pipeline:
 
     def decoder_counters(self) -> dict[str, Mapping[str, int]]:
         """probe -> what its decoder left out, by reason."""
-        return {probe: decoder.counters() for (probe, _), decoder in self._decoders.items()}
+        return {probe: decoder.counters() for (probe, _), decoder in self._made.items()}
+
+    def take_decisions(self) -> list[tuple[str, Decision]]:
+        """(probe, what its decoder wants the kernel to do with a connection), since the last call."""
+        steering = [(probe, made) for (probe, _), made in self._made.items() if isinstance(made, SteeringDecoder)]
+        return [(probe, decision) for probe, decoder in steering for decision in decoder.take_decisions()]

@@ -65,7 +65,7 @@ class Record(Part):
     derived: bool = False
     decoder: str = ""
     idle: Idle | None = None
-    store: Literal["", "flows", "lookups", "processes"] = ""
+    store: Literal["", "flows", "lookups", "requests", "processes"] = ""
     feeds: Literal["", "processes", "cgroups", "names"] = ""
     key: str = ""
     cumulative: list[str] = Field(default_factory=list)
@@ -129,6 +129,13 @@ class Metric(Part):
         return Instrument(self.name, self.kind, self.unit, self.help, buckets)
 
 
+class Steering(Part):
+    """modes: hash map flow (u64) -> mode (u32) that the collector writes; generation: array of one u32 counted up then."""
+
+    modes: str
+    generation: str
+
+
 class Manifest(Part):
     """maps: kernel map -> the setting that sizes it. variables: C `const volatile` variable -> the setting that fills it."""
 
@@ -137,6 +144,7 @@ class Manifest(Part):
     oldest_kernel: str = Field(pattern=r"^\d+\.\d+$")
     maps: dict[str, str] = Field(default_factory=dict)
     variables: dict[str, str] = Field(default_factory=dict)
+    steering: Steering | None = None
     hook: list[Hook] = Field(min_length=1)
     record: list[Record] = Field(min_length=1)
     metric: list[Metric] = Field(default_factory=list)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from collector.batch import Batch
+from collector.decode.decision import Decision
 from collector.decode.dns_lookups import LookupDecoder
 
 
@@ -22,6 +23,15 @@ class Decoder(Protocol):
 
     def counters(self) -> Mapping[str, int]:
         """What became nothing, by reason, since the start."""
+        ...
+
+
+@runtime_checkable
+class SteeringDecoder(Protocol):
+    """A decoder that tells its probe's kernel half how to treat a connection."""
+
+    def take_decisions(self) -> list[Decision]:
+        """Those made since the last call."""
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -145,6 +145,12 @@ class KernelSource:
             for record in probe.probe.manifest.record
             if record.feeds in self._settings.seeds
         ]
+
+    def steer(self, probe: str, modes: Mapping[int, int]) -> None:
+        """What a decoder decided about connections of that probe: flow -> mode."""
+        for loaded in self._loaded:
+            if loaded.probe.name == probe:
+                loaded.steer(modes)
 
     def books(self) -> list[Book]:
         return [book for probe in self._loaded for book in self._books_of(probe)]

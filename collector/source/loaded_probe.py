@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +62,7 @@ class LoadedProbe:
         self._iterators: dict[str, int] = {}
         self._sweeps_wanted: dict[str, int] = {}
         self._ticks: list[Tick] = []
+        self._generation = 0
         self.hooks: list[HookStatus] = []
 
     def open(self, choice: dict[str, str]) -> None:
@@ -207,6 +209,20 @@ class LoadedProbe:
                     value = np.frombuffer(final, np.uint8).reshape(1, values.shape[1], values.shape[2])
                     rows[index] = layout.join(keys[index : index + 1], value, schema.dtype)[0]
         return rows
+
+    def steer(self, modes: Mapping[int, int]) -> None:
+        """flow -> mode, for the programs to find at the next request; a probe without [steering] takes none."""
+        steering = self.probe.manifest.steering
+        if steering is None or not modes:
+            return
+        target = self._object.map(steering.modes).file_descriptor
+        for flow, mode in modes.items():
+            self._put(target, ctypes.c_uint64(flow), ctypes.c_uint32(mode))
+        self._generation += 1
+        self._put(self._object.map(steering.generation).file_descriptor, ctypes.c_uint32(0), ctypes.c_uint32(self._generation))
+
+    def _put(self, descriptor: int, key: ctypes.c_uint64 | ctypes.c_uint32, value: ctypes.c_uint32) -> None:
+        self._libbpf.call("bpf_map_update_elem", descriptor, ctypes.byref(key), ctypes.byref(value), 0)
 
     def books(self) -> list[Book]:
         """One per account; delivered accounts are those whose hook feeds a ring."""

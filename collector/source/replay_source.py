@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,9 @@ class ReplaySource:
             self.undecodable += 1
             log.warning("the books of the recording are left out: %s", error)
 
+    def steer(self, probe: str, modes: Mapping[int, int]) -> None:
+        return None
+
     def books(self) -> list[Book]:
         """As they stood when the recording was made."""
         return self._books
@@ -120,6 +123,9 @@ class ReplaySource:
             )
             for probe in self.probes
         ]
+
+    def fills(self) -> dict[tuple[str, str], float]:
+        return {}
 
     def close(self) -> None:
         self._frames = iter(())
