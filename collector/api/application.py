@@ -23,7 +23,7 @@ from collector.api.security import Guard, Security
 from collector.api.view import AgentView, HealthState
 
 PREFIX = "/api/v1"
-THREADS = 4  # answers worked on at once; more would only fight for the interpreter with the pipeline
+THREADS = 3  # answers worked on at once; more would only fight for the interpreter with the pipeline
 # FastAPI would report every request to whatever OTEL_* names: those variables are for what the agent sees, not for itself.
 NO_TELEMETRY: TelemetryConfig = {
     "tracing": False,

@@ -84,6 +84,7 @@ def flow_pieces(rows: Rows, tables: Names, names: WorkloadNames) -> Iterator[lis
 def flow_records(rows: Rows, tables: Names, names: WorkloadNames) -> list[dict[str, Any]]:
     """Records of FLOW rows, keys in the order of FLOW_COLUMNS."""
     listening = [tables["event"][code].startswith("listen") for code in rows["event"]]
+    peers = addresses(rows["remote_address"], [False] * len(rows))
     columns = {
         "id": rows["sequence"].tolist(),
         "flow": rows["flow"].tolist(),
@@ -97,7 +98,7 @@ def flow_records(rows: Rows, tables: Names, names: WorkloadNames) -> list[dict[s
         **workload_columns("local", rows["local"], names),
         **workload_columns("peer", rows["peer"], names),
         "local_address": addresses(rows["local_address"], listening),
-        "peer_address": addresses(rows["remote_address"], [False] * len(rows)),
+        "peer_address": [None if alone else text for text, alone in zip(peers, listening, strict=True)],
         "local_port": known(rows["local_port"].tolist()),
         "peer_port": known(rows["remote_port"].tolist()),
         "process": known([command_text(command) for command in rows["command"].tolist()]),

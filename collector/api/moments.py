@@ -12,8 +12,8 @@ from collector.store.parameter_error import ParameterError
 
 NANOSECONDS = 1_000_000_000
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-RELATIVE = re.compile(r"(\d{1,9})([smhdw])")
-UNIX_SECONDS = re.compile(r"\d{1,10}(\.\d{1,9})?")
+RELATIVE = re.compile(r"([0-9]{1,9})([smhdw])")
+UNIX_SECONDS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,9})?")
 LATEST_SECOND = 9_000_000_000  # the year 2255; nanoseconds of it fit 64 bits
 LOST_PLUS = re.compile(r"(?<=\d) (?=\d\d:?\d\d$)")
 ALLOWED = "RFC 3339 with an offset (2026-11-23T08:00:00Z), unix seconds, or how long ago: 30s, 5m, 2h, 1d, 1w"

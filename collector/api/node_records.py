@@ -35,6 +35,7 @@ class ProcessRecord(BaseModel):
     signal: str | None = text("The signal that ended it.", "sigkill")
 
 
+NO_SIGNAL = ("", "none")
 PROCESS_COLUMNS = tuple(ProcessRecord.model_fields)
 
 
@@ -46,7 +47,7 @@ def process_record(process: ProcessInfo, names: WorkloadNames) -> dict[str, Any]
         process.pid, process.parent, process.command, process.executable, process.user,
         label(workload), workload.kind.value,
         write_moment(process.started_at), write_moment(process.ended_at), lived, process.outcome,
-        process.exit_status if process.ended_at else None, process.signal or None,
+        process.exit_status if process.ended_at else None, process.signal if process.signal not in NO_SIGNAL else None,
     )  # fmt: skip
     return dict(zip(PROCESS_COLUMNS, values, strict=True))
 

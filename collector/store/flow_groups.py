@@ -19,6 +19,10 @@ from collector.workload import Workload, WorkloadKind
 MICROSECONDS = 1_000_000
 NANOSECONDS = 1_000_000_000
 ADDED = ("bytes_sent", "bytes_received", "packets_sent", "packets_received", "retransmits")
+GROUPED = (
+    "local", "peer", "command", "local_port", "remote_port", "protocol", "role", "event", "outcome", "ended_at",
+    "smoothed_rtt", "connect_duration", *ADDED,
+)  # fmt: skip
 SUMS = ("flows", "open", "failures", *ADDED, "rtt_seconds", "connect_seconds")
 
 
@@ -105,10 +109,10 @@ GROUP_KEYS: dict[str, Coder] = {
 }
 
 
-def failed(rows: Rows, tables: Names) -> Column:
-    """Mask of flows that ended as nobody wants it: refused, reset, timed out, aborted, ..."""
+def failed(outcomes: Column, tables: Names) -> Column:
+    """Mask of codes of outcomes that nobody wants: refused, reset, timed out, aborted, ..."""
     bad = np.array([name not in ("", *OUTCOMES_OF_SUCCESS) for name in tables["outcome"]], bool)
-    mask: Column = bad[rows["outcome"]]
+    mask: Column = bad[outcomes]
     return mask
 
 
@@ -129,7 +133,7 @@ def group_flows(
         return [], 0
     coded = [GROUP_KEYS[key](rows, tables, names) for key in keys]
     together, starts = group_by_codes([codes for codes, _ in coded])
-    sums = _sums(rows[together], starts, tables)
+    sums = _sums(rows, together, starts, tables)
     chosen = first_by(GROUP_SORTS[order.by](sums), order.descending, order.limit)
     at = together[starts[chosen]]
     texts = [[text[code] for code in codes[at]] for codes, text in coded]
@@ -177,13 +181,18 @@ def known_or_none(values: Column) -> list[Any]:
     return [None if math.isnan(value) else value for value in values.tolist()]
 
 
-def _sums(rows: Rows, starts: Column, tables: Names) -> Sums:
-    """rows: group by group."""
+def _sums(rows: Rows, together: Column, starts: Column, tables: Names) -> Sums:
+    """together: order that brings the rows of a group together. A column at a time: all at once were a copy of the store."""
+
+    def column(name: str) -> Column:
+        ordered: Column = rows[name][together]
+        return ordered
+
     return {
         "flows": np.diff(starts, append=len(rows)),
-        "open": total(rows["ended_at"] == 0, starts),
-        "failures": total(failed(rows, tables), starts),
-        **{name: total(rows[name], starts) for name in ADDED},
-        "rtt_seconds": mean(rows["smoothed_rtt"], starts, MICROSECONDS),
-        "connect_seconds": mean(rows["connect_duration"], starts, NANOSECONDS),
+        "open": total(column("ended_at") == 0, starts),
+        "failures": total(failed(column("outcome"), tables), starts),
+        **{name: total(column(name), starts) for name in ADDED},
+        "rtt_seconds": mean(column("smoothed_rtt"), starts, MICROSECONDS),
+        "connect_seconds": mean(column("connect_duration"), starts, NANOSECONDS),
     }

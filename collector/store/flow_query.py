@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from collector.batch import Column, Rows
+from collector.store.columns import gather
 from collector.store.cursor import Cursor, decode_cursor
 from collector.store.flow_filter import FlowFilter, compile_filter
-from collector.store.flow_groups import GROUP_KEYS, GROUP_SORTS, Group, GroupOrder, group_flows
+from collector.store.flow_groups import GROUP_KEYS, GROUP_SORTS, GROUPED, Group, GroupOrder, group_flows
 from collector.store.flow_rows import FLOW
 from collector.store.flows import FlowView
 from collector.store.parameter_error import ParameterError, check_names
@@ -113,8 +114,7 @@ def _run_groups(query: FlowQuery, view: FlowView, names: WorkloadNames) -> FlowP
     if query.cursor:
         raise ParameterError("cursor", "Groups come in one page.", "no cursor with group_by; a larger limit")
     matching = compile_filter(query.filter, view.names, names)
-    chosen = [rows[matching(rows)] for rows in view.parts()]
-    rows = np.concatenate([*chosen, np.zeros(0, FLOW)])
+    rows = gather(view.parts(), matching, GROUPED, FLOW)
     order = GroupOrder(query.sort or "flows", query.descending, query.limit)
     groups, total = group_flows(rows, tuple(dict.fromkeys(query.group_by)), order, view.names, names)
     return FlowPage(np.zeros(0, FLOW), total, "", groups)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from collector.batch import Column, Rows
+from collector.store.columns import gather
 from collector.store.ends import find_other_ends
 from collector.store.flow_filter import FlowFilter, Names, compile_filter
 from collector.store.flow_groups import MICROSECONDS, NANOSECONDS, failed, first_by, group_by_codes, known_or_none, mean, total
@@ -62,7 +63,7 @@ def draw_map(asked: FlowFilter, limit: int, view: FlowView, names: WorkloadNames
     """Edges of connections that fit `asked` at one of the ends seen, the first `limit` by connections; and how many there are."""
     wanted = compile_filter(asked, view.names, names)
     candidate = compile_filter(FlowFilter(since_ns=asked.since_ns, until_ns=asked.until_ns), view.names, names)
-    rows = np.concatenate([*(part[candidate(part)] for part in view.parts()), np.zeros(0, FLOW)])
+    rows = gather(view.parts(), candidate, FLOW.names or (), FLOW)
     other = find_other_ends(rows)
     fitting = wanted(rows)
     kept = (fitting | ((other >= 0) & fitting[other])) & _speaks(rows, other, view.names)
@@ -81,24 +82,34 @@ def _speaks(rows: Rows, other: Column, tables: Names) -> Column:
 
 def _calls(rows: Rows, other: Column, speakers: Column, tables: Names) -> Rows:
     """CALL rows, shape (n,), one for each of `speakers`, the indices of the rows that speak for a connection."""
-    told, second, paired = rows[speakers], rows[other[speakers]], other[speakers] >= 0
+    paired, seconds = other[speakers] >= 0, other[speakers]
+
+    def told(name: str) -> Column:
+        column: Column = rows[name][speakers]
+        return column
+
+    def second(name: str) -> Column:
+        """Of the other end; meaningless where there is none."""
+        column: Column = rows[name][seconds]
+        return column
+
     server = tables["role"].index("server")
-    serves = told["role"] == server
-    calling = (told["role"] == tables["role"].index("client")) | (paired & (second["role"] == server))
-    far = np.where(paired, second["local"], told["peer"])
-    calls = np.zeros(len(told), CALL)
-    calls["client"] = np.where(serves, far, told["local"])
-    calls["server"] = np.where(serves, told["local"], far)
-    calls["protocol"] = told["protocol"]
+    serves = told("role") == server
+    calling = (told("role") == tables["role"].index("client")) | (paired & (second("role") == server))
+    far = np.where(paired, second("local"), told("peer"))
+    calls = np.zeros(len(speakers), CALL)
+    calls["client"] = np.where(serves, far, told("local"))
+    calls["server"] = np.where(serves, told("local"), far)
+    calls["protocol"] = told("protocol")
     calls["directed"] = serves | calling
-    calls["port"] = np.where(serves, told["local_port"], np.where(calling, told["remote_port"], 0))
-    calls["open"] = told["ended_at"] == 0
-    calls["failures"] = failed(told, tables) | (paired & failed(second, tables))
-    calls["bytes_to_server"] = np.where(serves, told["bytes_received"], told["bytes_sent"])
-    calls["bytes_to_client"] = np.where(serves, told["bytes_sent"], told["bytes_received"])
-    calls["retransmits"] = told["retransmits"] + np.where(paired, second["retransmits"], 0)
-    calls["rtt"] = told["smoothed_rtt"]
-    calls["connect"] = told["connect_duration"]
+    calls["port"] = np.where(serves, told("local_port"), np.where(calling, told("remote_port"), 0))
+    calls["open"] = told("ended_at") == 0
+    calls["failures"] = failed(told("outcome"), tables) | (paired & failed(second("outcome"), tables))
+    calls["bytes_to_server"] = np.where(serves, told("bytes_received"), told("bytes_sent"))
+    calls["bytes_to_client"] = np.where(serves, told("bytes_sent"), told("bytes_received"))
+    calls["retransmits"] = told("retransmits") + np.where(paired, second("retransmits"), 0)
+    calls["rtt"] = told("smoothed_rtt")
+    calls["connect"] = told("connect_duration")
     return calls
 
 

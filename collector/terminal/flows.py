@@ -24,21 +24,8 @@ from collector.terminal.options import (
     open_client,
     parameters,
 )
-from collector.terminal.table import (
-    BAD,
-    NOTICE,
-    WIDE,
-    WIDER,
-    Column,
-    Record,
-    make_console,
-    make_table,
-    now,
-    print_rows,
-    say,
-    say_how_many,
-    say_what_is_missing,
-)
+from collector.terminal.rows_view import RowsView, print_view
+from collector.terminal.table import BAD, NOTICE, WIDE, WIDER, Column, Record, make_console, now, say
 from collector.terminal.units import printable, show_bytes, show_count, show_duration, show_moment
 
 FLOW_FLAGS = (
@@ -76,22 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints flows; HoneyguideError when the agent cannot be asked."""
-    asked = parameters(arguments, [*names_of(FLOW_FLAGS, ONE_FLAGS), "limit", "group_by", *names_of(ORDER_FLAGS, TIME_FLAGS)])
-    with open_client(arguments) as client:
-        if arguments.follow:
+    if arguments.follow:
+        with open_client(arguments) as client:
             return follow(client, arguments, parameters(arguments, names_of(FLOW_FLAGS, ONE_FLAGS)))
-        if arguments.output != "table":
-            return print_rows(client, "/flows", asked, arguments.output)
-        answer = client.get("/flows", asked)
+    asks = [*names_of(FLOW_FLAGS, ONE_FLAGS, ORDER_FLAGS, TIME_FLAGS), "limit", "group_by"]
     keys = [key for value in arguments.group_by or () for key in value.split(",")]
-    records = answer["groups" if keys else "flows"]
-    console = make_console()
-    if records:
-        columns = group_columns(keys) if keys else flow_columns(now())
-        console.print(make_table(columns, records, console.width))
-    say_how_many(len(records), answer["total"], "groups" if keys else "flows")
-    say_what_is_missing(answer["complete"])
-    return 0
+    if keys:
+        return print_view(arguments, RowsView("/flows", "groups", asks, lambda at: group_columns(keys)))
+    return print_view(arguments, RowsView("/flows", "flows", asks, flow_columns))
 
 
 def flow_columns(at: datetime) -> list[Column]:

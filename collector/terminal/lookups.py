@@ -6,27 +6,9 @@ import argparse
 from datetime import datetime
 
 from collector.terminal.names import workload_text
-from collector.terminal.options import (
-    TIME_FLAGS,
-    WORKLOAD_FLAGS,
-    add_agent_flags,
-    add_flags,
-    add_limit,
-    names_of,
-    open_client,
-    parameters,
-)
-from collector.terminal.table import (
-    BAD,
-    WIDE,
-    Column,
-    make_console,
-    make_table,
-    now,
-    print_rows,
-    say_how_many,
-    say_what_is_missing,
-)
+from collector.terminal.options import TIME_FLAGS, WORKLOAD_FLAGS, add_agent_flags, add_flags, add_limit, names_of
+from collector.terminal.rows_view import RowsView, print_view
+from collector.terminal.table import BAD, WIDE, Column
 from collector.terminal.units import show_duration, show_moment
 
 LOOKUP_FLAGS = (
@@ -50,17 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints lookups; HoneyguideError when the agent cannot be asked."""
-    asked = parameters(arguments, ["limit", *names_of(LOOKUP_FLAGS, TIME_FLAGS)])
-    with open_client(arguments) as client:
-        if arguments.output != "table":
-            return print_rows(client, "/lookups", asked, arguments.output)
-        answer = client.get("/lookups", asked)
-    console = make_console()
-    if answer["lookups"]:
-        console.print(make_table(lookup_columns(now()), answer["lookups"], console.width))
-    say_how_many(len(answer["lookups"]), answer["total"], "lookups")
-    say_what_is_missing(answer["complete"])
-    return 0
+    return print_view(arguments, RowsView("/lookups", "lookups", ["limit", *names_of(LOOKUP_FLAGS, TIME_FLAGS)], lookup_columns))
 
 
 def lookup_columns(at: datetime) -> list[Column]:

@@ -14,7 +14,7 @@ def workload_text(record: dict[str, Any], side: str) -> str:
     """namespace/name of the workload at that side, its address where it is not known."""
     name, namespace = record[f"{side}_workload"], record[f"{side}_namespace"]
     if record[f"{side}_kind"] == "unknown":
-        return record[f"{side}_address"] or "?"
+        return record[f"{side}_address"] or ("" if record["role"] == "listener" else "?")
     return f"{namespace}/{name}" if namespace else str(name)
 
 

@@ -5,20 +5,9 @@ from __future__ import annotations
 import argparse
 from datetime import datetime
 
-from collector.terminal.options import WORKLOAD_FLAGS, add_agent_flags, add_flags, add_limit, names_of, open_client, parameters
-from collector.terminal.table import (
-    BAD,
-    DIM,
-    GOOD,
-    WIDE,
-    Column,
-    Record,
-    make_console,
-    make_table,
-    now,
-    print_rows,
-    say_how_many,
-)
+from collector.terminal.options import WORKLOAD_FLAGS, add_agent_flags, add_flags, add_limit, names_of
+from collector.terminal.rows_view import RowsView, print_view
+from collector.terminal.table import BAD, DIM, GOOD, WIDE, Column, Record
 from collector.terminal.units import show_duration, show_moment
 
 PROCESS_FLAGS = (
@@ -38,16 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints processes; HoneyguideError when the agent cannot be asked."""
-    asked = parameters(arguments, ["limit", *names_of(PROCESS_FLAGS)])
-    with open_client(arguments) as client:
-        if arguments.output != "table":
-            return print_rows(client, "/processes", asked, arguments.output)
-        answer = client.get("/processes", asked)
-    console = make_console()
-    if answer["processes"]:
-        console.print(make_table(process_columns(now()), answer["processes"], console.width))
-    say_how_many(len(answer["processes"]), answer["total"], "processes")
-    return 0
+    return print_view(arguments, RowsView("/processes", "processes", ["limit", *names_of(PROCESS_FLAGS)], process_columns))
 
 
 def process_columns(at: datetime) -> list[Column]:

@@ -103,8 +103,10 @@ def say_how_many(shown: int, total: int, what: str) -> None:
         say(f"{shown} of {total} {what}; more with --limit.")
 
 
-def say_what_is_missing(complete: Record) -> None:
-    """What the answer could not hold because it was lost or forgotten."""
+def say_what_is_missing(complete: Record | None) -> None:
+    """What the answer could not hold because it was lost or forgotten; None: there is nothing to lose."""
+    if complete is None:
+        return
     if complete["lost"]:
         say(f"Events lost since the agent started: {complete['lost']} (honeyguide probes says where).", NOTICE)
     if complete["overwritten"]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from collector.terminal.options import WORKLOAD_FLAGS, add_agent_flags, add_flags, add_limit, names_of, open_client, parameters
-from collector.terminal.table import WIDE, Column, make_console, make_table, print_rows, say_how_many
+from collector.terminal.options import WORKLOAD_FLAGS, add_agent_flags, add_flags, add_limit, names_of
+from collector.terminal.rows_view import RowsView, print_view
+from collector.terminal.table import WIDE, Column
 
 COLUMNS = [
     Column("NUMBER", lambda r: str(r["number"]), right=True),
@@ -27,13 +28,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints workloads; HoneyguideError when the agent cannot be asked."""
-    asked = parameters(arguments, ["limit", *names_of(WORKLOAD_FLAGS)])
-    with open_client(arguments) as client:
-        if arguments.output != "table":
-            return print_rows(client, "/workloads", asked, arguments.output)
-        answer = client.get("/workloads", asked)
-    console = make_console()
-    if answer["workloads"]:
-        console.print(make_table(COLUMNS, answer["workloads"], console.width))
-    say_how_many(len(answer["workloads"]), answer["total"], "workloads")
-    return 0
+    return print_view(arguments, RowsView("/workloads", "workloads", ["limit", *names_of(WORKLOAD_FLAGS)], lambda at: COLUMNS))

@@ -48,7 +48,7 @@ class RecordedAgent:
     def processes(self) -> Sequence[ProcessInfo]:
         return [
             ProcessInfo(1, 0, "init", "/sbin/init", 0, OFFSET_NS, 0, "running", 0, "", 0),
-            ProcessInfo(42, 1, "nginx", "/usr/sbin/nginx", 33, OFFSET_NS + SECOND, 0, "running", 0, "", 1),
+            ProcessInfo(42, 1, "nginx", "/usr/sbin/nginx", 33, OFFSET_NS + SECOND, 0, "running", 0, "none", 1),
             ProcessInfo(43, 42, "=cmd|x!A1", "", 33, OFFSET_NS + 2 * SECOND, OFFSET_NS + 3 * SECOND, "killed", 0, "sigkill", 2),
         ]
 

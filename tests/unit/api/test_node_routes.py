@@ -38,6 +38,7 @@ def test_processes_come_youngest_first_and_are_filtered(client: httpx.Client) ->
     ProcessesAnswer.model_validate(answer, strict=True)
     assert [process["pid"] for process in answer["processes"]] == [43, 42, 1]
     assert answer["processes"][0]["lifetime_seconds"] == 1.0
+    assert [process["signal"] for process in answer["processes"]] == ["sigkill", None, None]
     for question, found in (
         ({"process": "nginx"}, [42]),
         ({"process": "/usr/sbin/*"}, [42]),
