@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 from source_files import COLLECTOR, ROOT, list_files, list_kernel_code, list_python, name_of, parse
@@ -35,6 +36,12 @@ def test_functions_are_not_too_long() -> None:
 
 def test_file_names_are_nouns_that_say_something() -> None:
     assert [name_of(path) for path in list_files() if BANNED.search(path.stem.lower())] == []
+
+
+def test_no_two_files_of_tests_have_the_same_name() -> None:
+    """pytest imports them by their bare names."""
+    counts = Counter(path.name for path in list_python(ROOT / "tests") if path.name not in {"__init__.py", "conftest.py"})
+    assert [name for name, count in counts.items() if count > 1] == []
 
 
 def test_names_of_tests_are_sentences() -> None:
