@@ -20,6 +20,8 @@ class Clock(Protocol):
 
 
 class SystemClock:
+    """This machine's clocks."""
+
     def __init__(self) -> None:
         self._offset_ns = 0
         self.measure()

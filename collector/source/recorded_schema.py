@@ -29,6 +29,7 @@ def describe_probe(probe: ProbeModel) -> dict[str, Any]:
 
 
 def describe_schema(schema: Schema) -> dict[str, Any]:
+    """What `read_schema` needs to make an equal one."""
     layout: Any = schema.dtype.fields or {}
     return {
         "itemsize": schema.dtype.itemsize,

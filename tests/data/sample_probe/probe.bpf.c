@@ -1,6 +1,7 @@
 /* What the readers of the catalog are tested with: every kind of member, on its own without vmlinux.h.
  * Compiled once, the object is committed beside it:
- *   clang -g -O2 -target bpf -Wall -Wextra -I ../../../probes/include -c probe.bpf.c -o probe.bpf.o && llvm-strip -g probe.bpf.o */
+ *   clang -g -O2 -target bpf -Wall -Wextra -ffile-prefix-map=$PWD=. -I ../../../probes/include -c probe.bpf.c -o probe.bpf.o
+ *   llvm-strip -g probe.bpf.o */
 typedef signed char __s8;
 typedef unsigned char __u8;
 typedef short __s16;
