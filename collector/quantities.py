@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 
 _NUMBER_AND_UNIT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+_DIGITS, _LARGEST = 20, 1e20  # beyond, numbers do not fit into others
 _BYTES = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 1000, "mb": 1000**2, "gb": 1000**3}
 _SECONDS = {"": 1.0, "ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def _read(value: object, units: dict[str, float] | dict[str, int], example: str) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST:
         return value
     match = _NUMBER_AND_UNIT.fullmatch(value) if isinstance(value, str) else None
-    if match is None or match[2].lower() not in units:
+    if match is None or match[2].lower() not in units or len(match[1]) > _DIGITS:
         raise ValueError(f"write a number or a number with a unit such as {example}")
     return float(match[1]) * units[match[2].lower()]
 

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -101,6 +101,7 @@ def test_networks_may_be_a_table_in_the_file(tmp_path: Path) -> None:
         ("--ring-bytes", "128MiB"),
         ("--ring-bytes", "one"),
         ("--ring-bytes", "inf"),
+        ("--ring-bytes", "9" * 400),
         ("--snapshot-interval", "0.4"),
         ("--snapshot-interval", "5 weeks"),
         ("--snapshot-interval", "nan"),
@@ -224,6 +225,9 @@ def test_shown_seconds_read_back(milliseconds: int) -> None:
     assert read_seconds(show_seconds(seconds)) == pytest.approx(seconds, rel=1e-5)
 
 
+@example(float("inf"))
+@example(float("nan"))
+@example(10**400)
 @given(st.text() | st.integers() | st.floats() | st.none() | st.booleans() | st.lists(st.text()))
 def test_no_value_crashes_an_option(value: object) -> None:
     for name in Settings.model_fields:
