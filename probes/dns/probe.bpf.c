@@ -10,6 +10,13 @@
 #define TCP_DATA_OFFSET 12
 #define LOOPBACK_NETWORK 127
 
+/* What emit_piece is told about a packet, in one number: a function of its own takes no more than five. */
+#define SHAPE_OFFSET 0xffff /* of the transport header */
+#define SHAPE_IPV6 (1 << 16)
+#define SHAPE_SENT (1 << 17)
+#define SHAPE_TCP (1 << 18)
+#define SHAPE_LAST (1 << 19) /* this record stands for all that is left of the packet */
+
 const volatile __u16 dns_ports[4] = { 53 }; /* filled by the setting dns_ports; 0: none */
 
 enum account { ACCOUNT_MESSAGES, ACCOUNT_DESTINATIONS, ACCOUNT_COUNT };
@@ -41,7 +48,7 @@ struct dns_message {
 
 struct destination_key {
 	__u64 socket;
-	__u64 thread;
+	__u64 thread; /* address of the task_struct: never leaves the kernel */
 };
 
 struct destination {
@@ -71,10 +78,19 @@ RECORD_RING(messages, struct dns_message);
 
 /* Where the payload is. */
 struct content {
-	struct endpoints ends;
 	__u32 offset;
 	__u32 length;
 	__u32 sequence;
+};
+
+/* Whose it is. */
+struct origin {
+	__u64 flow;
+	__u64 cgroup;
+	struct process_identity sender;
+	__u32 netns;
+	enum message_direction direction;
+	enum message_transport transport;
 	__u32 pad;
 };
 
@@ -85,7 +101,7 @@ static __always_inline bool is_dns_port(__u16 port)
 
 static __always_inline void read_destination(struct __sk_buff *skb, struct endpoints *ends)
 {
-	struct destination_key key = { .socket = bpf_get_socket_cookie(skb), .thread = bpf_get_current_pid_tgid() };
+	struct destination_key key = { .socket = bpf_get_socket_cookie(skb), .thread = bpf_get_current_task() };
 	struct destination *known = bpf_map_lookup_elem(&destinations, &key);
 
 	if (known) {
@@ -103,38 +119,25 @@ static __always_inline bool goes_to_loopback(const struct __sk_buff *skb, const 
 }
 
 /* For sockets without a fixed peer: UDP only, a TCP socket is connected before it carries data. */
-static __always_inline bool find_unconnected(struct __sk_buff *skb, const struct packet *packet, bool sent, struct endpoints *ends)
+static __always_inline bool may_be_dns(struct __sk_buff *skb, const struct packet *packet, bool sent)
 {
 	__be16 ports[2];
-	bool on_port;
 
 	if (packet->protocol != PROTOCOL_UDP || bpf_skb_load_bytes(skb, packet->transport_offset, ports, sizeof(ports)))
 		return false;
-	on_port = is_dns_port(__builtin_bswap16(ports[0])) || is_dns_port(__builtin_bswap16(ports[1]));
-	if (!on_port && !(sent && goes_to_loopback(skb, packet)))
-		return false;
+	return is_dns_port(__builtin_bswap16(ports[0])) || is_dns_port(__builtin_bswap16(ports[1])) ||
+	       (sent && goes_to_loopback(skb, packet));
+}
+
+static __always_inline bool find_ends(struct __sk_buff *skb, const struct packet *packet, bool sent, struct endpoints *ends)
+{
+	const struct socket_view *sk = (const void *)skb->sk;
+
 	if (!read_endpoints(skb, packet, sent, ends))
 		return false;
-	if (sent)
+	if (sent && sk && !sk->dst_port)
 		read_destination(skb, ends);
 	return is_dns_port(ends->remote_port) || is_dns_port(ends->local_port);
-}
-
-/* The way out for nearly every packet of the node: the socket is connected, and not for DNS. */
-static __always_inline bool has_other_peer(struct __sk_buff *skb)
-{
-	const struct socket_view *sk = (const void *)skb->sk;
-
-	return !sk || (sk->dst_port && !is_dns_port(__builtin_bswap16(sk->dst_port)) && !is_dns_port(sk->src_port));
-}
-
-static __always_inline bool find_message(struct __sk_buff *skb, bool sent, struct packet *packet, struct endpoints *ends)
-{
-	const struct socket_view *sk = (const void *)skb->sk;
-
-	if (!sk || !find_transport(skb, packet))
-		return false;
-	return sk->dst_port ? read_endpoints(skb, packet, sent, ends) : find_unconnected(skb, packet, sent, ends);
 }
 
 static __always_inline bool find_content(struct __sk_buff *skb, const struct packet *packet, struct content *content)
@@ -156,103 +159,124 @@ static __always_inline bool find_content(struct __sk_buff *skb, const struct pac
 	return true;
 }
 
-static __always_inline void set_process(const struct process_identity *owner, struct dns_message *record)
-{
-	record->process_started_at = owner->process_started_at;
-	record->process = owner->process;
-	__builtin_memcpy(record->command, owner->command, sizeof(record->command));
-}
-
 /* TCP also sends when an acknowledgement arrives, on behalf of whoever runs then; but while a task holds the socket
  * locked nobody else sends from it. UDP leaves in the context of who sends. Sockets of the kernel have no file. */
-static __always_inline void fill_sender(const struct sock *sk, bool tcp, struct dns_message *record)
+static __always_inline void find_sender(const struct sock *sk, bool tcp, struct origin *origin)
 {
-	struct process_identity current = {}, *known;
-	__u64 socket = record->flow;
+	struct process_identity *known;
 
 	if (tcp && !BPF_CORE_READ(sk, sk_lock.owned)) {
-		known = bpf_map_lookup_elem(&stream_owners, &socket);
+		known = bpf_map_lookup_elem(&stream_owners, &origin->flow);
 		if (known)
-			set_process(known, record);
+			origin->sender = *known;
 		return;
 	}
-	if (!BPF_CORE_READ(sk, sk_socket, file) || !identify_process((void *)bpf_get_current_task(), &current))
+	if (!BPF_CORE_READ(sk, sk_socket, file) || !identify_process((void *)bpf_get_current_task(), &origin->sender))
 		return;
-	set_process(&current, record);
 	if (tcp)
-		bpf_map_update_elem(&stream_owners, &socket, &current, BPF_ANY);
+		bpf_map_update_elem(&stream_owners, &origin->flow, &origin->sender, BPF_ANY);
 }
 
-static __always_inline void fill_socket(struct __sk_buff *skb, bool sent, bool tcp, struct dns_message *record)
+static __always_inline void find_origin(struct __sk_buff *skb, bool sent, bool tcp, struct origin *origin)
 {
 	const struct sock *sk = sock_of_packet(skb);
 
-	record->flow = bpf_get_socket_cookie(skb);
-	record->cgroup = cgroup_id_of_sock(sk);
-	record->netns = netns_of_sock(sk);
-	record->process_started_at = 0;
-	record->process = 0;
-	__builtin_memset(record->command, 0, sizeof(record->command));
+	origin->flow = bpf_get_socket_cookie(skb);
+	origin->cgroup = cgroup_id_of_sock(sk);
+	origin->netns = netns_of_sock(sk);
+	origin->direction = sent ? MESSAGE_DIRECTION_SENT : MESSAGE_DIRECTION_RECEIVED;
+	origin->transport = tcp ? MESSAGE_TRANSPORT_TCP : MESSAGE_TRANSPORT_UDP;
 	if (sent)
-		fill_sender(sk, tcp, record);
+		find_sender(sk, tcp, origin);
 }
 
-/* One record out of the content from `content->offset` on; moves it forward by what was copied. False: out of room. */
-static __always_inline bool emit_piece(struct __sk_buff *skb, struct content *content, bool sent, bool tcp, bool last)
+static __always_inline void fill_record(const struct origin *origin, const struct endpoints *ends, struct dns_message *record)
 {
-	__u64 length = content->length < PAYLOAD_BYTES ? content->length : PAYLOAD_BYTES;
-	struct dns_message *record;
+	record->flow = origin->flow;
+	record->observed_at = bpf_ktime_get_boot_ns();
+	record->cgroup = origin->cgroup;
+	record->process_started_at = origin->sender.process_started_at;
+	record->local_address = ends->local_address;
+	record->remote_address = ends->remote_address;
+	__builtin_memcpy(record->command, origin->sender.command, sizeof(record->command));
+	record->process = origin->sender.process;
+	record->netns = origin->netns;
+	record->direction = origin->direction;
+	record->transport = origin->transport;
+	record->local_port = ends->local_port;
+	record->remote_port = ends->remote_port;
+	__builtin_memset(record->payload, 0, sizeof(record->payload));
+}
 
+/* One record out of the payload from `offset` on. Returns how many bytes it took; all of them when it is the last record.
+ *
+ * A function of its own for the verifier too: it looks at it once, not once for each turn of the loop below. */
+__noinline int emit_piece(struct __sk_buff *skb, __u32 shape, __u32 offset, __u32 length, __u32 sequence)
+{
+	struct packet packet = { .transport_offset = shape & SHAPE_OFFSET, .ipv6 = shape & SHAPE_IPV6 };
+	bool sent = shape & SHAPE_SENT, tcp = shape & SHAPE_TCP;
+	__u64 copied = length < PAYLOAD_BYTES ? length : PAYLOAD_BYTES, last_byte = copied - 1;
+	struct dns_message *record;
+	struct endpoints ends = {};
+	struct origin origin = {};
+
+	if (!find_ends(skb, &packet, sent, &ends))
+		return length;
 	COUNT(ACCOUNT_MESSAGES, seen);
+	find_origin(skb, sent, tcp, &origin);
 	record = RESERVE(messages, ACCOUNT_MESSAGES);
 	if (!record)
-		return false;
-	fill_socket(skb, sent, tcp, record);
-	record->observed_at = bpf_ktime_get_boot_ns();
-	record->local_address = content->ends.local_address;
-	record->remote_address = content->ends.remote_address;
-	record->local_port = content->ends.local_port;
-	record->remote_port = content->ends.remote_port;
-	record->direction = sent ? MESSAGE_DIRECTION_SENT : MESSAGE_DIRECTION_RECEIVED;
-	record->transport = tcp ? MESSAGE_TRANSPORT_TCP : MESSAGE_TRANSPORT_UDP;
-	record->sequence = content->sequence;
-	record->payload_length = last ? content->length : length;
-	__builtin_memset(record->payload, 0, sizeof(record->payload));
-	asm volatile("" : "+r"(length)); /* keep the compiler from moving the bounds away from the call */
-	if (length < 1 || length > PAYLOAD_BYTES || bpf_skb_load_bytes(skb, content->offset, record->payload, length))
-		length = 0;
-	record->captured_length = length;
+		return length;
+	fill_record(&origin, &ends, record);
+	record->sequence = sequence;
+	record->payload_length = shape & SHAPE_LAST ? length : copied;
+	/* The verifier wants the bounds of the very register that the call gets; before 6.3 it does not see that a number
+	 * that is not 0 is at least 1. An empty payload has its last byte far outside. */
+	asm volatile("" : "+r"(last_byte));
+	if (last_byte >= PAYLOAD_BYTES || bpf_skb_load_bytes(skb, offset, record->payload, last_byte + 1))
+		copied = 0;
+	record->captured_length = copied;
 	SUBMIT(messages, record, ACCOUNT_MESSAGES, skb);
-	content->offset += length;
-	content->length -= length;
-	content->sequence += length;
-	return length > 0;
+	return copied && !(shape & SHAPE_LAST) ? copied : length;
 }
 
-static __always_inline int watch(struct __sk_buff *skb, bool sent)
+static __always_inline void emit_message(struct __sk_buff *skb, const struct packet *packet, bool sent)
 {
-	struct packet packet;
+	__u32 shape = packet->transport_offset | (packet->ipv6 ? SHAPE_IPV6 : 0) | (sent ? SHAPE_SENT : 0), taken;
+	struct content content = {};
 	int piece;
 
-	if (has_other_peer(skb))
-		return PASS_PACKET;
-
-	struct content content = {};
-
-	if (!find_message(skb, sent, &packet, &content.ends))
-		return PASS_PACKET;
-	if (!find_content(skb, &packet, &content)) {
+	if (!find_content(skb, packet, &content)) {
 		COUNT(ACCOUNT_MESSAGES, seen);
 		COUNT(ACCOUNT_MESSAGES, dropped_unreadable);
-		return PASS_PACKET;
+		return;
 	}
-	if (packet.protocol != PROTOCOL_TCP) {
-		emit_piece(skb, &content, sent, false, true);
-		return PASS_PACKET;
+	if (packet->protocol != PROTOCOL_TCP) {
+		emit_piece(skb, shape | SHAPE_LAST, content.offset, content.length, 0);
+		return;
 	}
-	for (piece = 1; piece <= TCP_RECORDS_MAX && content.length; piece++)
-		if (!emit_piece(skb, &content, sent, true, piece == TCP_RECORDS_MAX))
-			break;
+	shape |= SHAPE_TCP;
+	for (piece = 1; piece <= TCP_RECORDS_MAX && content.length; piece++) {
+		taken = emit_piece(skb, piece < TCP_RECORDS_MAX ? shape : shape | SHAPE_LAST, content.offset, content.length,
+				   content.sequence);
+		if (taken >= content.length)
+			return;
+		content.offset += taken;
+		content.length -= taken;
+		content.sequence += taken;
+	}
+}
+
+/* The way out for nearly every packet of the node: the socket is connected, and not for DNS. */
+static __always_inline int watch(struct __sk_buff *skb, bool sent)
+{
+	const struct socket_view *sk = (const void *)skb->sk;
+	struct packet packet;
+
+	if (!sk || (sk->dst_port && !is_dns_port(__builtin_bswap16(sk->dst_port)) && !is_dns_port(sk->src_port)))
+		return PASS_PACKET;
+	if (find_transport(skb, &packet) && (sk->dst_port || may_be_dns(skb, &packet, sent)))
+		emit_message(skb, &packet, sent);
 	return PASS_PACKET;
 }
 
@@ -279,7 +303,7 @@ int note_destination(struct bpf_sock_addr *ctx)
 	COUNT(ACCOUNT_DESTINATIONS, seen);
 	ip_address_from_ipv4(&destination.address, ctx->user_ip4);
 	key.socket = bpf_get_socket_cookie(ctx);
-	key.thread = bpf_get_current_pid_tgid();
+	key.thread = bpf_get_current_task();
 	if (bpf_map_update_elem(&destinations, &key, &destination, BPF_ANY))
 		COUNT(ACCOUNT_DESTINATIONS, dropped_map_full);
 	else
