@@ -6,6 +6,8 @@ import re
 
 from source_files import ROOT
 
+from collector.api.security import OPEN_ROUTES
+
 GRANTED = {"BPF", "PERFMON", "NET_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH"}
 
 
@@ -38,6 +40,13 @@ def test_daemonset_is_not_privileged() -> None:
     ):
         assert wanted in daemonset
     assert "hostNetwork" not in daemonset
+
+
+def test_what_asks_for_health_needs_no_token() -> None:
+    asked = re.findall(r"path: (/\w+z)$", text_of("deploy/kubernetes/daemonset.yaml"), re.MULTILINE)
+    asked += re.findall(r"9464(/\w+z)", text_of("Dockerfile"))
+    assert len(asked) == 3
+    assert set(asked) <= set(OPEN_ROUTES)
 
 
 def test_versions_of_package_and_image_are_the_same() -> None:
