@@ -177,6 +177,7 @@ def is_flow(batch: Batch) -> bool:
 
 
 def read_flows(batch: Batch) -> Flows:
+    """The two ends of each row as numbers that can be compared: equal keys are equal ends, as seen from either side."""
     local_octets, remote_octets = octets_of(batch["local_address"]), octets_of(batch["remote_address"])
     local = [batch["local_port"], *local_octets.view(np.uint64).T]
     remote = [batch["remote_port"], *remote_octets.view(np.uint64).T]
