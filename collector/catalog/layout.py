@@ -183,7 +183,9 @@ class StructReader:
             return f"<{'i' if self._btf.is_signed(type_id) else 'u'}{entry.size_or_type}"
         if entry.kind == "array":
             return self._array_format(type_id)
-        raise ManifestError(f"is a {entry.kind} ({entry.name}); only numbers of up to 8 bytes, enums, addresses and arrays can be exported.")
+        raise ManifestError(
+            f"is a {entry.kind} ({entry.name}); only numbers of up to 8 bytes, enums, addresses and arrays can be exported."
+        )
 
     def _array_format(self, type_id: int) -> object:
         element, count = self._btf.array(type_id)

@@ -368,7 +368,8 @@ def test_grpc_failures_have_their_reasons() -> None:
     with grpc_receiver() as receiver:
         settings = OtlpSettings(receiver.address, GRPC, interval_seconds=0.1, timeout_seconds=0.5)
         with exporting(settings, Numbers()) as exporter:
-            for code, reason in (("PERMISSION_DENIED", "unauthorized"), ("INTERNAL", "server_error"), ("UNIMPLEMENTED", "rejected")):
+            reasons = {"PERMISSION_DENIED": "unauthorized", "INTERNAL": "server_error", "UNIMPLEMENTED": "rejected"}
+            for code, reason in reasons.items():
                 receiver.behave = lambda _, context, code=code: context.abort(getattr(grpc.StatusCode, code), "no")  # type: ignore[misc]
                 wait_for(lambda reason=reason: exporter.status().failed_points.get(reason))  # type: ignore[misc]
             receiver.behave = lambda *_: receiver.released.wait(30)  # type: ignore[assignment]
