@@ -5,6 +5,8 @@ This only chooses what is kept; whether one caused the other is decided where mo
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from collector.batch import Column, Rows
@@ -16,6 +18,32 @@ TIME_BITS = 54  # 208 days of nanoseconds; the rest numbers the thread
 KIN_DTYPE = np.dtype([("thread", "u8"), ("start", "i8"), ("end", "i8"), ("role", "u4"), ("room", "i4")])
 
 
+class Places(NamedTuple):
+    """Columns of rows of `request`, taken out once: a field of a wide row costs a cache miss each time. thread 0: not known."""
+
+    thread: Column
+    start: Column
+    end: Column
+    role: Column
+
+    def select(self, which: Column) -> Places:
+        """Those at the indexes, or where the mask says so."""
+        return Places(self.thread[which], self.start[which], self.end[which], self.role[which])
+
+
+def places_of(rows: Rows) -> Places:
+    """thread: one number for process and thread, uint64; times: int64 boot ns."""
+    process, thread = rows["process"].astype(np.uint64), rows["thread"].astype(np.uint64)
+    known = (process != 0) & (thread != 0)
+    start = rows["observed_at"].astype(np.int64)
+    return Places(
+        np.where(known, (process << np.uint64(32)) | thread, 0),
+        start,
+        start + rows["duration"].astype(np.int64),
+        rows["role"].copy(),
+    )
+
+
 class SampledKin:
     """Bounded: the last `limit` sampled requests, none older than ten seconds."""
 
@@ -23,64 +51,63 @@ class SampledKin:
         self._limit = limit
         self._kin = np.zeros(0, KIN_DTYPE)
         self._threads: Column = np.zeros(0, np.uint64)
+        self._partner_role = 0  # the only one that anything here could be related to; 0 both
 
     def __len__(self) -> int:
         return len(self._kin)
 
-    def remember(self, rows: Rows) -> None:
-        """These rows of `request` were sampled."""
-        known = rows[is_placed(rows)]
-        kin = np.zeros(len(known), KIN_DTYPE)
-        kin["thread"], kin["role"] = thread_of(known), known["role"]
-        kin["start"], kin["end"] = known["observed_at"], known["observed_at"] + known["duration"]
-        kin["room"] = np.where(known["role"] == SERVER, CALLS_PER_REQUEST, 1)
-        both = np.concatenate([self._kin, kin])[-self._limit :]
+    def remember(self, sampled: Places) -> None:
+        """These were sampled."""
+        kin = np.zeros(len(sampled.thread), KIN_DTYPE)
+        kin["thread"], kin["start"], kin["end"], kin["role"] = sampled
+        kin["room"] = np.where(kin["role"] == SERVER, CALLS_PER_REQUEST, 1)
+        both = np.concatenate([self._kin, kin[(kin["thread"] != 0) & (kin["role"] != 0)]])[-self._limit :]
         newest = both["end"].max(initial=0)
         self._kin = both[(both["end"] > newest - KEPT_NS) & (both["room"] > 0)]
         self._threads = np.unique(self._kin["thread"])
-
-    def relatives(self, rows: Rows) -> Column:
-        """bool (n,): server requests around a remembered call, calls within a remembered server request."""
-        found: Column = np.zeros(len(rows), np.bool_)
-        if not len(self._kin) or not len(rows):
-            return found
         roles = set(self._kin["role"].tolist())
-        wanted = is_placed(rows) & (rows["role"] != next(iter(roles)) if len(roles) == 1 else True)
-        at = np.flatnonzero(wanted)
-        at = at[np.isin(thread_of(rows[at]), self._threads)]
+        self._partner_role = CLIENT + SERVER - roles.pop() if len(roles) == 1 else 0
+
+    def relatives(self, places: Places) -> Column:
+        """bool (n,): server requests around a remembered call, calls within a remembered server request."""
+        found: Column = np.zeros(len(places.thread), np.bool_)
+        if not len(self._kin) or not len(found):
+            return found
+        at = np.flatnonzero(places.role == self._partner_role if self._partner_role else places.role != 0)
+        at = at[np.isin(places.thread[at], self._threads)]
         if len(at):
-            partners = self._partners(rows[at])
+            partners = self._partners(places.select(at))
             found[at[partners >= 0]] = self._take_room(partners[partners >= 0])
         return found
 
-    def _partners(self, rows: Rows) -> Column:
+    def _partners(self, rows: Places) -> Column:
         """Index of a remembered relative of each row, -1 none. All threads are known."""
-        base = int(self._kin["start"].min()) - 1
-        starts = self._places(thread_of(rows), rows["observed_at"].astype(np.int64) - base)
-        ends = self._places(thread_of(rows), (rows["observed_at"] + rows["duration"]).astype(np.int64) - base)
-        order = np.argsort(self._places(self._kin["thread"], self._kin["start"] - base))
-        calls, servers = (order[self._kin["role"][order] == role] for role in (CLIENT, SERVER))
-        partners: Column = np.full(len(rows), -1, np.int64)
+        kin = self._kin
+        base = int(kin["start"].min()) - 1
+        begins = self._sortable(rows.thread, rows.start - base)
+        order = np.argsort(self._sortable(kin["thread"], kin["start"] - base))
+        calls, servers = (order[kin["role"][order] == role] for role in (CLIENT, SERVER))
+        partners: Column = np.full(len(rows.thread), -1, np.int64)
         if len(calls):
-            places = self._places(self._kin["thread"][calls], self._kin["start"][calls] - base)
-            first = np.searchsorted(places, starts)
-            inside = (rows["role"] == SERVER) & (np.searchsorted(places, ends, "right") > first)
+            sorted_calls = self._sortable(kin["thread"][calls], kin["start"][calls] - base)
+            first = np.searchsorted(sorted_calls, begins)
+            behind = np.searchsorted(sorted_calls, self._sortable(rows.thread, rows.end - base), "right")
+            inside = (rows.role == SERVER) & (behind > first)
             partners[inside] = calls[first[inside]]
         if len(servers):
-            places = self._places(self._kin["thread"][servers], self._kin["start"][servers] - base)
-            last = servers[np.maximum(np.searchsorted(places, starts, "right") - 1, 0)]
-            kin, begun = self._kin[last], rows["observed_at"].astype(np.int64)
-            inside = (kin["thread"] == thread_of(rows)) & (kin["start"] <= begun) & (begun <= kin["end"])
-            inside &= rows["role"] == CLIENT
+            sorted_servers = self._sortable(kin["thread"][servers], kin["start"][servers] - base)
+            last = servers[np.maximum(np.searchsorted(sorted_servers, begins, "right") - 1, 0)]
+            inside = (kin["thread"][last] == rows.thread) & (kin["start"][last] <= rows.start) & (rows.start <= kin["end"][last])
+            inside &= rows.role == CLIENT
             partners[inside] = last[inside]
         return partners
 
-    def _places(self, threads: Column, times: Column) -> Column:
-        """Sortable by thread and time; times before the first of them all are 0."""
+    def _sortable(self, threads: Column, times: Column) -> Column:
+        """By thread and time; times before the first of them all are 0."""
         numbers = np.searchsorted(self._threads, threads).astype(np.uint64)
         clipped = np.clip(times, 0, (1 << TIME_BITS) - 1).astype(np.uint64)
-        places: Column = (numbers << np.uint64(TIME_BITS)) | clipped
-        return places
+        sortable: Column = (numbers << np.uint64(TIME_BITS)) | clipped
+        return sortable
 
     def _take_room(self, partners: Column) -> Column:
         """Which of the rows fit into what is kept for their partner's sake."""
@@ -90,15 +117,3 @@ class SampledKin:
         fits[order] = np.arange(len(partners)) - np.repeat(first, counts) < self._kin["room"][partners[order]]
         self._kin["room"][names] -= np.minimum(counts, self._kin["room"][names]).astype(np.int32)
         return fits
-
-
-def is_placed(rows: Rows) -> Column:
-    """Where process, thread and role are known."""
-    placed: Column = (rows["process"] != 0) & (rows["thread"] != 0) & (rows["role"] != 0)
-    return placed
-
-
-def thread_of(rows: Rows) -> Column:
-    """One number for process and thread."""
-    number: Column = (rows["process"].astype(np.uint64) << np.uint64(32)) | rows["thread"].astype(np.uint64)
-    return number

@@ -13,7 +13,7 @@ from collector.batch import Column, Rows
 from collector.clock import NANOSECONDS
 from collector.decode.request import Outcome
 from collector.decode.request_record import OUTCOME_NUMBERS
-from collector.decode.sampled_kin import SampledKin
+from collector.decode.sampled_kin import Places, SampledKin, places_of
 from collector.decode.trace_columns import TraceColumns
 from collector.row_hash import hash_rows
 
@@ -44,10 +44,12 @@ class RequestSampler:
             return chosen
         room = self._bucket.refill(int(rows["observed_at"].max()))
         keys = self._keys(rows, traces)
+        places = places_of(rows)
         ranks = self._ranks(rows, keys, traces)
+        ranks[(ranks == LEFT_OUT) & self._kin.relatives(places)] = KIN
         wanted = np.flatnonzero(ranks < LEFT_OUT)
         chosen[best(wanted, ranks[wanted], keys[wanted], room)] = True
-        self._add_kin(rows, chosen, ranks, room)
+        self._add_kin(places, chosen, ranks, room)
         self._count(chosen, ranks)
         return chosen
 
@@ -67,23 +69,23 @@ class RequestSampler:
         ranks: Column = np.full(len(rows), LEFT_OUT, np.uint8)
         if self._least_key < ALL:
             ranks[keys >= np.uint64(self._least_key)] = BY_RATIO
-        ranks[self._kin.relatives(rows)] = KIN
         if traces is not None:
             ranks[traces.sampled] = TRACED
         ranks[rows["duration"] >= self._slow_ns] = SLOW
         ranks[np.isin(rows["outcome"], FAILURES) | (rows["error_type"] != 0)] = FAILED
         return ranks
 
-    def _add_kin(self, rows: Rows, chosen: Column, ranks: Column, room: int) -> None:
+    def _add_kin(self, places: Places, chosen: Column, ranks: Column, room: int) -> None:
         """Whatever is left of the room, for relatives in the same batch of what was chosen just now."""
         taken = np.flatnonzero(chosen)
-        self._kin.remember(rows[taken])
-        others = np.flatnonzero(ranks == LEFT_OUT)
-        if len(taken) and len(others):
-            related = others[self._kin.relatives(rows[others])]
-            ranks[related] = KIN
-            chosen[related[: room - len(taken)]] = True
-            self._kin.remember(rows[related[: room - len(taken)]])
+        if not len(taken):
+            return
+        self._kin.remember(places.select(taken))
+        related = np.flatnonzero((ranks == LEFT_OUT) & self._kin.relatives(places))
+        ranks[related] = KIN
+        kept = related[: room - len(taken)]
+        chosen[kept] = True
+        self._kin.remember(places.select(kept))
 
     def _count(self, chosen: Column, ranks: Column) -> None:
         sampled, left_out = int(np.count_nonzero(chosen)), int(np.count_nonzero(ranks == LEFT_OUT))
