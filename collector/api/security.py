@@ -14,7 +14,7 @@ from collector.errors import SettingsError
 
 URL_BYTES_MAX = 8192
 HEAD_BYTES_MAX = 16384  # request line and headers
-OPEN_ROUTES = ("/healthz",)
+OPEN_ROUTES = ("/healthz", "/readyz")
 SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",

@@ -219,14 +219,15 @@ def guarded() -> Iterator[ApiServer]:
 @pytest.mark.parametrize(
     "header", ["", "Bearer", "Bearer wrong", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", "Bearer \xe9"]
 )
-def test_without_the_token_nothing_but_healthz_answers(guarded: ApiServer, header: str) -> None:
+def test_without_the_token_nothing_but_what_kubelets_ask_answers(guarded: ApiServer, header: str) -> None:
     headers = {"authorization": header.encode("latin-1")} if header else {}
     with httpx.Client(base_url=guarded.url, timeout=PATIENCE, trust_env=False, headers=headers) as client:
-        for path in ("/", "/docs", "/openapi.json", "/metrics", "/readyz", "/api/v1/flows", STREAM, "/nope"):
+        for path in ("/", "/docs", "/openapi.json", "/metrics", "/api/v1/flows", STREAM, "/nope"):
             answer = client.get(path)
             assert answer.status_code == 401, path
             assert answer.headers["www-authenticate"].startswith("Bearer")
         assert client.get("/healthz").status_code == 200
+        assert client.get("/readyz").status_code in (200, 503)
 
 
 def test_with_the_token_everything_answers_under_any_name(guarded: ApiServer) -> None:
