@@ -2,10 +2,10 @@
 #ifndef HONEYGUIDE_UDP_FLOW_TABLE_BPF_H
 #define HONEYGUIDE_UDP_FLOW_TABLE_BPF_H
 
+#include "flow.bpf.h"
 #include "packet.bpf.h"
 
 #define UDP_FLOWS_MAX 16384 /* replaced by the setting max_udp_flows */
-#define FIRST_FLOW (1ULL << 48) /* TCP counts from 1: a flow_id is unique over both, and exact in a JSON number */
 #define PORT_WAS_CHOSEN 8      /* SOCK_BINDPORT_LOCK, include/net/sock.h: bind() named the port */
 #define SOCKET_IS_CONNECTED 1  /* TCP_ESTABLISHED, which __ip4_datagram_connect sets for UDP too */
 
@@ -72,8 +72,6 @@ struct {
 } socket_owners SEC(".maps");
 
 ACCOUNTS(ACCOUNT_COUNT);
-
-__u64 next_flow = FIRST_FLOW;
 
 /* One skb or one system call, which may hold several datagrams (segmentation offload). */
 struct transfer {
@@ -166,7 +164,7 @@ static __always_inline bool open_flow(const struct transfer *transfer, enum way 
 	const struct sock *sk = sock_of_transfer(transfer, way);
 	struct udp_flow_value flow = {};
 
-	flow.flow = __sync_fetch_and_add(&next_flow, 1);
+	flow.flow = new_flow((enum flow_source)way); /* each way may interrupt another on the same CPU, so each counts alone */
 	flow.opened_at = bpf_ktime_get_boot_ns();
 	flow.cgroup = cgroup_id_of_sock(sk);
 	flow.netns = netns_of_sock(sk);
