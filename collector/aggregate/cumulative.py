@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from collector.aggregate.grouping import hash_columns
 from collector.batch import Batch, BatchKind, Column
+from collector.row_hash import hash_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class CumulativeJoin:
 
     def join(self, batch: Batch) -> Batch:
         """The batch without repeated rows, with columns `<counter>_increase` (uint64), `<once>_new` and `first_seen` (bool)."""
-        keys = hash_columns([batch[name] for name in self.fields.key])
+        keys = hash_rows([batch[name] for name in self.fields.key])
         first = np.sort(np.unique(keys, return_index=True)[1])  # rows stay in their order
         keys, batch = keys[first], batch.select(first)
         place, found = self._find(keys)

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from collector.aggregate.condition import label_value, select_rows
-from collector.aggregate.grouping import hash_columns
 from collector.aggregate.histogram import BucketLayout
 from collector.aggregate.series import Labels, SeriesTable
 from collector.batch import Batch, BatchKind, Column
 from collector.catalog.manifest import Metric, Series
 from collector.instruments import InstrumentKind
+from collector.row_hash import hash_rows
 
 SCALE_BY_MEANING = {"duration_ns": 1e-9, "duration_us": 1e-6}
 
@@ -42,7 +42,7 @@ class Feed:
     def _add_part(self, batch: Batch, number: int, part: Series, now: float) -> None:
         columns = [batch[name] for name in (*self.metric.identity, *self.metric.attributes.values())]
         columns.append(np.full(len(batch), number, np.uint64))
-        keys, first, group, rows = np.unique(hash_columns(columns), return_index=True, return_inverse=True, return_counts=True)
+        keys, first, group, rows = np.unique(hash_rows(columns), return_index=True, return_inverse=True, return_counts=True)
         amounts = self._amounts(batch, part, group, len(keys))
         if self.metric.kind is InstrumentKind.COUNTER:
             moved = amounts[:, 0] != 0  # no series for what never happened

@@ -6,7 +6,7 @@ import numpy as np
 
 from collector.batch import Batch, Column, Schema
 from collector.enrich.identity import Identities
-from collector.enrich.row_hash import hash_rows
+from collector.row_hash import hash_rows
 from collector.workload import UNKNOWN
 
 MEMO_SIZE = 65536

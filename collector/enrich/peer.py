@@ -21,7 +21,7 @@ from collector.enrich.listeners import Listeners
 from collector.enrich.local import latest_time
 from collector.enrich.names import KnownName, NameTable
 from collector.enrich.networks import NetworkTable
-from collector.enrich.row_hash import hash_rows
+from collector.row_hash import hash_rows
 from collector.workload import UNKNOWN, WorkloadKind
 
 FLOW_FIELDS = ("local_address", "remote_address", "local_port", "remote_port", "netns")

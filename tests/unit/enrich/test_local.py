@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from collector.batch import Batch
 from collector.enrich.identity import Identities, build_identities
 from collector.enrich.local import LocalEnricher
-from collector.enrich.row_hash import hash_rows, words_of
+from collector.row_hash import hash_rows, words_of
 from collector.workload import UNKNOWN
 from enrich.batches import (
     LOOKUP_SCHEMA,

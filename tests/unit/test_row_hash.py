@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rows_to_count import ipv4
 
-from collector.aggregate.grouping import hash_columns
 from collector.batch import Column
+from collector.row_hash import hash_rows
 
 
 def column(dtype: str, values: list[object]) -> Column:
@@ -20,7 +20,7 @@ def column(dtype: str, values: list[object]) -> Column:
 def groups_of(columns: list[Column]) -> list[int]:
     """For each row the number of the first row that is equal to it, by hash."""
     seen: dict[int, int] = {}
-    return [seen.setdefault(int(key), row) for row, key in enumerate(hash_columns(columns))]
+    return [seen.setdefault(int(key), row) for row, key in enumerate(hash_rows(columns))]
 
 
 def groups_by_value(columns: list[Column]) -> list[int]:
@@ -56,26 +56,26 @@ def test_text_and_short_floats_are_grouped_too(rows: list[tuple[str, float]]) ->
 
 
 def test_neighbouring_columns_are_not_run_together() -> None:
-    assert len(set(hash_columns([column("S2", [b"a", b"ab"]), column("S2", [b"bc", b"c"])]).tolist())) == 2
-    assert len(set(hash_columns([column("<u8", [1, 2]), column("<u8", [2, 1])]).tolist())) == 2
+    assert len(set(hash_rows([column("S2", [b"a", b"ab"]), column("S2", [b"bc", b"c"])]).tolist())) == 2
+    assert len(set(hash_rows([column("<u8", [1, 2]), column("<u8", [2, 1])]).tolist())) == 2
 
 
 def test_one_column_of_numbers_never_collides() -> None:
     numbers = np.arange(200_000, dtype=np.uint64) * np.uint64(1 << 44)
-    assert len(np.unique(hash_columns([numbers]))) == len(numbers)
+    assert len(np.unique(hash_rows([numbers]))) == len(numbers)
 
 
 def test_many_rows_of_small_numbers_do_not_collide() -> None:
     first, second = np.meshgrid(np.arange(400, dtype=np.int32), np.arange(400, dtype=np.uint16))
-    assert len(np.unique(hash_columns([first.ravel(), second.ravel()]))) == 160_000
+    assert len(np.unique(hash_rows([first.ravel(), second.ravel()]))) == 160_000
 
 
 @pytest.mark.parametrize("dtype", ["V16", "S16"])
 def test_column_inside_rows_is_read_where_it_lies(dtype: str) -> None:
     rows = np.zeros(3, np.dtype([("before", "<u4"), ("value", dtype), ("after", "<u4")]))
     rows["value"], rows["after"] = ipv4("10.0.0.1") if dtype == "V16" else b"nginx", [1, 2, 3]
-    assert len(set(hash_columns([rows["value"]]).tolist())) == 1
+    assert len(set(hash_rows([rows["value"]]).tolist())) == 1
 
 
 def test_no_rows_have_no_hashes() -> None:
-    assert hash_columns([np.zeros(0, "S16"), np.zeros(0, "V16"), np.zeros(0, "u8")]).shape == (0,)
+    assert hash_rows([np.zeros(0, "S16"), np.zeros(0, "V16"), np.zeros(0, "u8")]).shape == (0,)
