@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from collector.batch import Batch
 from collector.decode.decision import Decision
 from collector.decode.dns_lookups import LookupDecoder
+from collector.decode.exchanges import ExchangeDecoder
 
 
 class Decoder(Protocol):
@@ -38,4 +39,5 @@ class SteeringDecoder(Protocol):
 # `decoder` of a [[record]] -> how to make one; keyword arguments are settings, all with defaults.
 DECODERS: dict[str, Callable[..., Decoder]] = {
     "dns": LookupDecoder,
+    "exchanges": ExchangeDecoder,
 }

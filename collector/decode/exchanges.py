@@ -1,0 +1,231 @@
+"""From what sockets carried to requests: HTTP/1 a batch at a time, other protocols one conversation per connection.
+
+Takes the records of probes/include/exchange.bpf.h: request_rest, socket_exchange, socket_chunk.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from collector.batch import Batch, Column, Rows
+from collector.decode.decision import Decision
+from collector.decode.http_exchanges import HttpExchanges, many_requests_in
+from collector.decode.protocol_table import KnownProtocol, recognise
+from collector.decode.request import Conversation, Request, Side
+from collector.decode.request_record import (
+    OUTCOME_NUMBERS,
+    PROTOCOL_NUMBERS,
+    RequestTexts,
+    copy_owner,
+    request_batch,
+    request_schema,
+)
+
+STREAMS_MAX = 65_536
+TRIES_MAX = 4  # exchanges that nobody recognises before the kernel is told to look away
+# enum stream_mode
+EXCHANGES, CHUNKS, IGNORED = 1, 2, 3
+IDLE_NS = 600_000_000_000
+
+
+@dataclass(slots=True)
+class Stream:
+    """One connection. protocol: None while unknown. conversation: its parser, for protocols that are not read in columns."""
+
+    protocol: KnownProtocol | None = None
+    conversation: Conversation | None = None
+    tries: int = 0
+    seen_at: int = 0
+    positions: list[int] = field(default_factory=lambda: [-1, -1])
+
+
+class ExchangeDecoder:
+    """Bounded: the connection silent for longest is forgotten first."""
+
+    def __init__(self) -> None:
+        self._texts = RequestTexts()
+        self._http = HttpExchanges(self._texts)
+        self._streams: OrderedDict[int, Stream] = OrderedDict()
+        self._schema = request_schema("socket_data", self._texts)
+        self._counters: Counter[str] = Counter()
+        self._decisions: list[Decision] = []
+
+    def decode(self, batch: Batch) -> list[Batch]:
+        if not len(batch):
+            return []
+        if batch.schema.record == "socket_exchange":
+            return self._decode_exchanges(batch.rows)
+        if batch.schema.record == "socket_chunk":
+            return self._decode_chunks(batch.rows)
+        return []
+
+    def take_decisions(self) -> list[Decision]:
+        """What was decided since the last call."""
+        taken, self._decisions = self._decisions, []
+        return taken
+
+    def counters(self) -> Mapping[str, int]:
+        texts = self._texts
+        over = {"operations_over": texts.operations.overflowed, "resources_over": texts.resources.overflowed}
+        return {**self._counters, **over, "unreadable_heads": self._http.unreadable, "statuses_over": texts.statuses.overflowed}
+
+    def expire(self, now_boot_ns: int) -> list[Batch]:
+        """Forgets connections that have been silent for long."""
+        while self._streams:
+            flow, stream = next(iter(self._streams.items()))
+            if len(self._streams) <= STREAMS_MAX and now_boot_ns - stream.seen_at < IDLE_NS:
+                break
+            del self._streams[flow]
+            self._counters["streams_forgotten"] += 1
+        return []
+
+    def _decode_exchanges(self, source: Rows) -> list[Batch]:
+        flows, first, inverse = np.unique(source["flow"], return_index=True, return_inverse=True)
+        streams = [self._stream(int(flow), source[row]) for flow, row in zip(flows, first, strict=True)]
+        is_http = np.array([stream.protocol is not None and stream.protocol.name == "http" for stream in streams])[inverse]
+        made = []
+        if is_http.any():
+            made.append(self._http_batch(source[is_http]))
+        others = np.flatnonzero(~is_http)
+        if len(others):
+            made += self._converse(source[others], [streams[inverse[row]] for row in others])
+        return made
+
+    def _stream(self, flow: int, row: np.void) -> Stream:
+        """The connection; recognised by this exchange when it is not yet."""
+        stream = self._streams.get(flow)
+        if stream is None:
+            stream = self._streams[flow] = Stream()
+        stream.seen_at = int(row["request_started_at"])
+        self._streams.move_to_end(flow)
+        if stream.protocol is None and stream.tries < TRIES_MAX:
+            asked, answered = request_head(row), response_head(row)
+            stream.protocol = recognise(asked, answered)
+            stream.tries += 1
+            self._decide(flow, stream, asked)
+        return stream
+
+    def _decide(self, flow: int, stream: Stream, asked: bytes) -> None:
+        if stream.protocol is not None:
+            pipelined = stream.protocol.name == "http" and many_requests_in(asked)
+            self._counters["pipelined"] += pipelined
+            self._decisions.append(Decision(flow, CHUNKS if pipelined else EXCHANGES))
+        elif stream.tries == TRIES_MAX:
+            self._counters["unrecognised_streams"] += 1
+            self._decisions.append(Decision(flow, IGNORED))
+
+    def _http_batch(self, source: Rows) -> Batch:
+        rows = np.zeros(len(source), self._schema.dtype)
+        copy_owner(source, rows)
+        fill_times(source, rows)
+        self._http.fill(source, rows)
+        return request_batch(self._schema, rows)
+
+    def _converse(self, source: Rows, streams: Sequence[Stream]) -> list[Batch]:
+        """Feeds each exchange to the parser of its connection."""
+        found: list[tuple[np.void, Request]] = []
+        for row, stream in zip(source, streams, strict=True):
+            if stream.protocol is None:
+                self._counters["unrecognised_exchanges"] += 1
+                continue
+            if stream.conversation is None:
+                stream.conversation = stream.protocol.start()
+            found += [(row, request) for request in feed_exchange(stream.conversation, row)]
+        return self._batch_of(found)
+
+    def _decode_chunks(self, source: Rows) -> list[Batch]:
+        found: list[tuple[np.void, Request]] = []
+        for row in source:
+            stream = self._streams.setdefault(int(row["flow"]), Stream())
+            stream.seen_at = int(row["observed_at"])
+            found += [(row, request) for request in self._feed_chunk(stream, row)]
+        return self._batch_of(found)
+
+    def _feed_chunk(self, stream: Stream, row: np.void) -> Iterable[Request]:
+        side, at, now = Side(int(row["side"])), int(row["position"]), int(row["observed_at"])
+        data = row["bytes"][: row["captured"]].tobytes()
+        if stream.protocol is None:
+            stream.protocol = recognise(data, b"") if side is Side.CLIENT else recognise(b"", data)
+            if stream.protocol is None:
+                self._counters["unrecognised_chunks"] += 1
+                return []
+        if stream.conversation is None:
+            stream.conversation = stream.protocol.start()
+        if stream.positions[side] not in (-1, at):
+            self._counters["gaps"] += 1
+            stream.conversation.lose(side)
+        stream.positions[side] = at + int(row["length"])
+        if row["closed"]:
+            return stream.conversation.end(now)
+        done = list(stream.conversation.feed(side, data, now))
+        if len(data) < row["length"]:
+            done += stream.conversation.skip(side, int(row["length"]) - len(data), now)
+        return done
+
+    def _batch_of(self, found: Sequence[tuple[np.void, Request]]) -> list[Batch]:
+        if not found:
+            return []
+        rows = np.zeros(len(found), self._schema.dtype)
+        source = np.array([row for row, _ in found], found[0][0].dtype)
+        copy_owner(source, rows)
+        for index, (_, request) in enumerate(found):
+            self._fill(rows[index], request)
+        return [request_batch(self._schema, rows)]
+
+    def _fill(self, row: np.void, request: Request) -> None:
+        row["observed_at"] = request.started_at
+        row["duration"] = span(request.started_at, request.ended_at)
+        row["first_byte"] = span(request.started_at, request.response_started_at)
+        row["request_bytes"], row["response_bytes"] = request.request_bytes, request.response_bytes
+        row["request_body_bytes"], row["response_body_bytes"] = request.request_body_bytes, request.response_body_bytes
+        row["protocol"] = PROTOCOL_NUMBERS.get(request.protocol, 0)
+        row["outcome"] = OUTCOME_NUMBERS[request.outcome]
+        row["operation"] = self._texts.operations.number(request.operation)
+        row["resource"] = self._texts.resources.number(request.resource)
+        row["status"] = self._texts.statuses.number(request.status)
+        row["error_type"] = self._texts.statuses.number(request.error_type)
+
+
+def span(start: int, end: int) -> int:
+    return end - start if start and end > start else 0
+
+
+def fill_times(source: Rows, rows: Rows) -> None:
+    """Times, sizes: what the kernel measured, the same for every protocol."""
+    rows["observed_at"] = source["request_started_at"]
+    rows["duration"] = difference(source["response_ended_at"], source["request_started_at"])
+    rows["first_byte"] = difference(source["response_started_at"], source["request_started_at"])
+    rows["request_bytes"], rows["response_bytes"] = source["request_bytes"], source["response_bytes"]
+    rows["request_body_bytes"] = rows["response_body_bytes"] = -1
+
+
+def difference(later: Column, earlier: Column) -> Column:
+    """0 where `later` is not known."""
+    return np.where(later > earlier, later - earlier, 0)
+
+
+def request_head(row: np.void) -> bytes:
+    head: bytes = row["request"][: row["request_captured"]].tobytes()
+    return head
+
+
+def response_head(row: np.void) -> bytes:
+    head: bytes = row["response"][: row["response_captured"]].tobytes()
+    return head
+
+
+def feed_exchange(conversation: Conversation, row: np.void) -> list[Request]:
+    """What an exchange showed of both sides, in order; what was not captured is skipped."""
+    asked, answered = request_head(row), response_head(row)
+    done = [*conversation.feed(Side.CLIENT, asked, int(row["request_started_at"]))]
+    if len(asked) < row["request_bytes"]:
+        done += conversation.skip(Side.CLIENT, int(row["request_bytes"]) - len(asked), int(row["request_ended_at"]))
+    if row["response_started_at"]:
+        done += conversation.feed(Side.SERVER, answered, int(row["response_started_at"]))
+        if len(answered) < row["response_bytes"]:
+            done += conversation.skip(Side.SERVER, int(row["response_bytes"]) - len(answered), int(row["response_ended_at"]))
+    return done

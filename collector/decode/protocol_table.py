@@ -1,0 +1,34 @@
+"""The protocols that can be read, one line each. A connection is given to the first that is sure of its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from collector.decode.protocols import http1
+from collector.decode.protocols.http1 import Http1Conversation
+from collector.decode.request import Conversation, Evidence, Side
+
+
+class KnownProtocol(NamedTuple):
+    """recognise: by evidence in the first bytes of a side. start: a parser for one connection."""
+
+    name: str
+    recognise: Callable[[Side, bytes], Evidence]
+    start: Callable[[], Conversation]
+
+
+PROTOCOLS: Sequence[KnownProtocol] = (
+    KnownProtocol("http", http1.recognise, Http1Conversation),
+)
+
+
+def recognise(asked: bytes, answered: bytes) -> KnownProtocol | None:
+    """The protocol of an exchange, by what both sides said; None when nobody is sure."""
+    for protocol in PROTOCOLS:
+        if asked and protocol.recognise(Side.CLIENT, asked) is Evidence.YES:
+            return protocol
+    for protocol in PROTOCOLS:
+        if answered and protocol.recognise(Side.SERVER, answered) is Evidence.YES:
+            return protocol
+    return None
