@@ -36,8 +36,8 @@ class GrpcTransport:
         self._exporter = _WatchedExporter(
             self._note,
             endpoint=settings.endpoint,
-            insecure=_is_insecure(settings),
-            credentials=_credentials(settings),
+            insecure=is_insecure(settings),
+            credentials=read_credentials(settings),
             headers=dict(settings.headers),
             timeout=settings.timeout_seconds,
             compression=grpc.Compression.Gzip if settings.compression == "gzip" else grpc.Compression.NoCompression,
@@ -80,26 +80,33 @@ class _Watcher(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
 
     def intercept_unary_unary(self, continuation: Callable[[Any, Any], Any], details: Any, request: Any) -> Any:
         call = continuation(details, request)
-        self._note(_outcome(call))
+        self._note(outcome_of_call(call, rejected_points))
         return call
 
 
-def _outcome(call: Any) -> Outcome:
+def rejected_points(answer: Any) -> tuple[int, str]:
+    return answer.partial_success.rejected_data_points, answer.partial_success.error_message
+
+
+def outcome_of_call(call: Any, rejected: Callable[[Any], tuple[int, str]]) -> Outcome:
+    """Of a finished call. rejected: what an answer says about what it did not take, and why."""
     code = call.code()
     if code is grpc.StatusCode.OK:
-        return outcome_of_answer(call.result().partial_success)
+        return outcome_of_answer(*rejected(call.result()))
     details = call.details() or ""
     reason = "refused" if "Connection refused" in details else REASONS.get(code, "server_error")
     return Outcome(reason, f"{code.name} {details}".strip())
 
 
-def _is_insecure(settings: OtlpSettings) -> bool:
+def is_insecure(settings: OtlpSettings) -> bool:
+    """Whether the endpoint is spoken to without TLS."""
     if "://" in settings.endpoint:
         return settings.endpoint.startswith("http://")
     return bool(settings.insecure)
 
 
-def _credentials(settings: OtlpSettings) -> grpc.ChannelCredentials | None:
+def read_credentials(settings: OtlpSettings) -> grpc.ChannelCredentials | None:
+    """None: those of the system."""
     if not settings.certificate:
         return None
     paths = (settings.certificate, settings.client_key, settings.client_certificate)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import requests
@@ -32,7 +34,7 @@ class HttpTransport:
     """One thread sends; another may abort, which ends a send at once."""
 
     def __init__(self, settings: OtlpSettings) -> None:
-        self._session = WatchedSession()
+        self._session = WatchedSession(read_metrics_answer)
         self._longest_seconds = settings.timeout_seconds + SLACK_SECONDS
         self._exporter = OTLPMetricExporter(
             endpoint=settings.endpoint,
@@ -48,14 +50,8 @@ class HttpTransport:
     def send(self, data: MetricsData) -> Outcome:
         """Never longer than the time-out and a little, never an exception for what the endpoint does."""
         self._session.outcome = Outcome("encoding", "the request could not be encoded")
-        deadline = threading.Timer(self._longest_seconds, self._session.cut, ["timeout", "no answer in time"])
-        deadline.daemon = True
-        deadline.start()
-        try:
+        with self._session.limited(self._longest_seconds):
             result = self._exporter.export(data)
-        finally:
-            deadline.cancel()
-            self._session.mend()
         if result is MetricExportResult.SUCCESS or not self._session.outcome.delivered:
             return self._session.outcome
         return Outcome("failed", "the exporter gave up")
@@ -69,10 +65,11 @@ class HttpTransport:
 
 
 class WatchedSession(requests.Session):
-    """outcome: what became of the last request."""
+    """outcome: what became of the last request. read_answer: what a good answer's body says, DecodeError when it is none."""
 
-    def __init__(self) -> None:
+    def __init__(self, read_answer: Callable[[bytes], Outcome]) -> None:
         super().__init__()
+        self._read_answer = read_answer
         self.outcome = Outcome()
         self._connection: HTTPConnection | None = None
         self._cut = Outcome()
@@ -80,6 +77,18 @@ class WatchedSession(requests.Session):
         self.headers["Accept-Encoding"] = "identity"
         for scheme in ("http://", "https://"):
             self.mount(scheme, _WatchedAdapter(self))
+
+    @contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        """What is sent within is cut after that time, whatever it waits for."""
+        deadline = threading.Timer(seconds, self.cut, ["timeout", "no answer in time"])
+        deadline.daemon = True
+        deadline.start()
+        try:
+            yield
+        finally:
+            deadline.cancel()
+            self.mend()
 
     def cut(self, reason: str, text: str, for_good: bool = False) -> None:
         """Ends the connection, whatever it waits for, and allows no other until `mend`."""
@@ -108,7 +117,7 @@ class WatchedSession(requests.Session):
         try:
             self._refuse_when_cut()
             with super().request(*arguments, **named) as response:
-                self.outcome = _judge(response, _read_beginning(response))
+                self.outcome = self._judge(response, _read_beginning(response))
             self._refuse_when_cut()  # the cut itself may read like the end of an answer
         except Exception as error:
             self.outcome = self._cut if self._cut.reason else outcome_of_error(error)
@@ -116,6 +125,16 @@ class WatchedSession(requests.Session):
         if 300 <= response.status_code < 400:
             raise requests.RequestException("redirected")
         return response
+
+    def _judge(self, response: requests.Response, answer: bytes) -> Outcome:
+        if not 200 <= response.status_code < 300:
+            retry_after = response.headers.get("Retry-After", "").strip()
+            seconds = float(retry_after) if retry_after.isdecimal() else None
+            return outcome_of_status(response.status_code, response.reason or "", seconds)
+        try:
+            return self._read_answer(answer)
+        except DecodeError:
+            return Outcome()
 
 
 class _WatchedAdapter(HTTPAdapter):
@@ -166,12 +185,6 @@ def _read_beginning(response: requests.Response) -> bytes:
     return b"".join(pieces)
 
 
-def _judge(response: requests.Response, answer: bytes) -> Outcome:
-    if not 200 <= response.status_code < 300:
-        retry_after = response.headers.get("Retry-After", "").strip()
-        seconds = float(retry_after) if retry_after.isdecimal() else None
-        return outcome_of_status(response.status_code, response.reason or "", seconds)
-    try:
-        return outcome_of_answer(ExportMetricsServiceResponse.FromString(answer).partial_success)
-    except DecodeError:
-        return Outcome()
+def read_metrics_answer(answer: bytes) -> Outcome:
+    partial = ExportMetricsServiceResponse.FromString(answer).partial_success
+    return outcome_of_answer(partial.rejected_data_points, partial.error_message)

@@ -7,7 +7,6 @@ import socket
 import ssl
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 LONGEST_TEXT = 200
 
@@ -19,7 +18,7 @@ HOPELESS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """reason: '' when delivered, else one word. rejected: points that a delivered request lost. retry_after: seconds."""
+    """reason: '' when delivered, else one word. rejected: points or spans that a delivered request lost. retry_after: seconds."""
 
     reason: str = ""
     text: str = ""
@@ -40,19 +39,9 @@ def outcome_of_status(status: int, phrase: str, retry_after: float | None = None
     return Outcome(reason, f"HTTP {status} {phrase}".strip(), retry_after=retry_after)
 
 
-class PartialSuccess(Protocol):
-    """The message ExportMetricsPartialSuccess."""
-
-    @property
-    def rejected_data_points(self) -> int: ...
-
-    @property
-    def error_message(self) -> str: ...
-
-
-def outcome_of_answer(partial: PartialSuccess) -> Outcome:
-    """The endpoint took the request, maybe without some of its points."""
-    return Outcome(text=partial.error_message, rejected=max(partial.rejected_data_points, 0))
+def outcome_of_answer(rejected: int, message: str) -> Outcome:
+    """The endpoint took the request, maybe without some of its points or spans (partial_success of its answer)."""
+    return Outcome(text=message, rejected=max(rejected, 0))
 
 
 def outcome_of_error(error: BaseException) -> Outcome:

@@ -1,4 +1,4 @@
-"""What OTEL_* says about the export of metrics, checked at start.
+"""What OTEL_* says about the export of metrics, and of any signal about where to, checked at start.
 
 Names and defaults are those of the OpenTelemetry specification (SDK environment variables, OTLP exporter); durations are in
 milliseconds as it demands, where Python's SDK reads seconds. One thing is stricter: a value that is not understood is refused,
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -57,23 +57,10 @@ def read_otlp_settings(environ: Mapping[str, str], endpoint: str = "") -> OtlpSe
 
     SettingsError names the variable and what is allowed.
     """
-    variables = _Variables(environ)
-    own, base = environ.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", ""), environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
-    exporters = [name.strip() for name in environ.get("OTEL_METRICS_EXPORTER", "otlp").split(",")]
-    if not (endpoint or own or base) or variables.flag("OTEL_SDK_DISABLED") or not {"otlp", ""} & set(exporters):
-        return None
-    protocol = variables.otlp_choice("PROTOCOL", PROTOCOLS, HTTP)
-    target = _endpoint(endpoint or own or base, protocol, is_base=bool(endpoint) or not own)
-    return OtlpSettings(
-        endpoint=target,
-        protocol=protocol,
-        headers=parse_headers(variables.otlp("HEADERS"), "OTEL_EXPORTER_OTLP_HEADERS"),
-        timeout_seconds=variables.seconds(variables.otlp_name("TIMEOUT"), 10.0),
-        compression=variables.otlp_choice("COMPRESSION", COMPRESSIONS if protocol == HTTP else COMPRESSIONS[:2], "none"),
-        certificate=variables.readable_file("CERTIFICATE"),
-        client_key=variables.readable_file("CLIENT_KEY"),
-        client_certificate=variables.readable_file("CLIENT_CERTIFICATE"),
-        insecure=variables.flag(variables.otlp_name("INSECURE")) if variables.otlp("INSECURE") else None,
+    variables = Variables(environ, "METRICS")
+    connection = read_connection(variables, endpoint)
+    return connection and replace(
+        connection,
         interval_seconds=variables.seconds("OTEL_METRIC_EXPORT_INTERVAL", 60.0),
         cycle_seconds=variables.seconds("OTEL_METRIC_EXPORT_TIMEOUT", 30.0),
         temporality=variables.choice("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", TEMPORALITIES, "cumulative"),
@@ -82,13 +69,38 @@ def read_otlp_settings(environ: Mapping[str, str], endpoint: str = "") -> OtlpSe
     )
 
 
+def read_connection(variables: Variables, endpoint: str) -> OtlpSettings | None:
+    """Where the variables' signal goes and how; None when nowhere. The rest has its defaults."""
+    environ, signal = variables.environ, variables.signal
+    own, base = environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", ""), environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    exporters = [name.strip() for name in environ.get(f"OTEL_{signal}_EXPORTER", "otlp").split(",")]
+    if not (endpoint or own or base) or variables.flag("OTEL_SDK_DISABLED") or not {"otlp", ""} & set(exporters):
+        return None
+    protocol = variables.otlp_choice("PROTOCOL", PROTOCOLS, HTTP)
+    path = "" if own and not endpoint else f"/v1/{signal.lower()}"
+    return OtlpSettings(
+        endpoint=_endpoint(endpoint or own or base, protocol, path),
+        protocol=protocol,
+        headers=parse_headers(variables.otlp("HEADERS"), variables.otlp_name("HEADERS")),
+        timeout_seconds=variables.seconds(variables.otlp_name("TIMEOUT"), 10.0),
+        compression=variables.otlp_choice("COMPRESSION", COMPRESSIONS if protocol == HTTP else COMPRESSIONS[:2], "none"),
+        certificate=variables.readable_file("CERTIFICATE"),
+        client_key=variables.readable_file("CLIENT_KEY"),
+        client_certificate=variables.readable_file("CLIENT_CERTIFICATE"),
+        insecure=variables.flag(variables.otlp_name("INSECURE")) if variables.otlp("INSECURE") else None,
+    )
+
+
 @dataclass(frozen=True, slots=True)
-class _Variables:
+class Variables:
+    """signal: METRICS or TRACES, as in the names of its own variables."""
+
     environ: Mapping[str, str]
+    signal: str
 
     def otlp_name(self, name: str) -> str:
-        """The name of the variable that counts: the one for metrics if set, else the one for all signals."""
-        own = f"OTEL_EXPORTER_OTLP_METRICS_{name}"
+        """The name of the variable that counts: the one for the signal if set, else the one for all signals."""
+        own = f"OTEL_EXPORTER_OTLP_{self.signal}_{name}"
         return own if self.environ.get(own) else f"OTEL_EXPORTER_OTLP_{name}"
 
     def otlp(self, name: str) -> str:
@@ -113,6 +125,12 @@ class _Variables:
             raise SettingsError(f"{variable} = {text!r}.", "It is a number of milliseconds from 100 to 86400000.")
         return milliseconds / 1000 if text else default
 
+    def count(self, variable: str, default: int, most: int) -> int:
+        text = self.environ.get(variable, "").strip()
+        if text and not (text.isdecimal() and 1 <= int(text) <= most):
+            raise SettingsError(f"{variable} = {text!r}.", f"It is a number from 1 to {most}.")
+        return int(text) if text else default
+
     def readable_file(self, name: str) -> str:
         path = self.otlp(name)
         if path:
@@ -127,17 +145,16 @@ def _read(read: Callable[[], bytes], what: str) -> None:
         raise SettingsError(f"{what}: {error.strerror}.", "It is the path of a readable PEM file.") from None
 
 
-def _endpoint(address: str, protocol: str, is_base: bool) -> str:
-    """HTTP: a base address gets the path of the signal (OTLP exporter specification, "Endpoint URLs for OTLP/HTTP")."""
+def _endpoint(address: str, protocol: str, path: str) -> str:
+    """HTTP: a base address gets the path of the signal, '' none (OTLP exporter specification, "Endpoint URLs for OTLP/HTTP")."""
     parts = urlsplit(address if "://" in address else f"//{address}")
     allowed = ("http", "https") if protocol == HTTP else ("http", "https", "")
     if parts.scheme not in allowed or not parts.hostname or not _port_is_legal(address):
         shown = OtlpSettings(address).shown_endpoint
         raise SettingsError(f"The OTLP endpoint {shown!r} is not an address.", "It looks like http://collector:4318.")
-    if protocol == GRPC or not is_base:
+    if protocol == GRPC or not path:
         return address
-    path = f"{parts.path.rstrip('/')}/v1/metrics"
-    return parts._replace(path=path).geturl()
+    return parts._replace(path=f"{parts.path.rstrip('/')}{path}").geturl()
 
 
 def _port_is_legal(address: str) -> bool:

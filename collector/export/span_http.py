@@ -1,0 +1,56 @@
+"""Posts encoded spans over HTTP through the same watched session as metrics. The SDK's own exporter takes only its own spans."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable
+
+import requests
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from collector.export.otlp_http import SLACK_SECONDS, WatchedSession
+from collector.export.otlp_outcome import Outcome, outcome_of_answer
+from collector.export.otlp_settings import OtlpSettings
+
+COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {"none": bytes, "gzip": gzip.compress, "deflate": zlib.compress}
+
+
+class HttpSpanTransport:
+    """One thread sends; another may abort, which ends a send at once."""
+
+    def __init__(self, settings: OtlpSettings) -> None:
+        self._settings = settings
+        self._compress = COMPRESSORS[settings.compression]
+        self._session = WatchedSession(read_spans_answer)
+        self._session.headers.update({"Content-Type": "application/x-protobuf", "User-Agent": "OTel-OTLP-Exporter-Honeyguide"})
+        if settings.compression != "none":
+            self._session.headers["Content-Encoding"] = settings.compression
+        self._session.headers.update(settings.headers)
+        self._session.verify = settings.certificate or True
+        if settings.client_certificate:
+            pair = (settings.client_certificate, settings.client_key)
+            self._session.cert = pair if settings.client_key else settings.client_certificate
+
+    def send(self, data: bytes) -> Outcome:
+        """data: an ExportTraceServiceRequest. Never longer than the time-out and a little, never an exception."""
+        self._session.outcome = Outcome("failed", "nothing was sent")
+        timeout = self._settings.timeout_seconds
+        with self._session.limited(timeout + SLACK_SECONDS):
+            try:
+                self._session.post(self._settings.endpoint, data=self._compress(data), timeout=timeout, allow_redirects=False)
+            except (requests.RequestException, OSError, ValueError) as error:
+                if self._session.outcome.delivered:
+                    return Outcome("failed", type(error).__name__)
+        return self._session.outcome
+
+    def abort(self) -> None:
+        self._session.cut("closing", "the agent ends", for_good=True)
+
+    def close(self) -> None:
+        self._session.close()
+
+
+def read_spans_answer(answer: bytes) -> Outcome:
+    partial = ExportTraceServiceResponse.FromString(answer).partial_success
+    return outcome_of_answer(partial.rejected_spans, partial.error_message)
