@@ -155,6 +155,10 @@ static __always_inline void add_to_flow(struct udp_flow_value *flow, const struc
 		__sync_fetch_and_add(&flow->datagrams_received, transfer->datagrams);
 	}
 	flow->observed_at = bpf_ktime_get_boot_ns();
+	if (way == CALL_IN)
+		flow->local_address = transfer->ends.local_address; /* an unconnected socket has none before it is spoken to */
+	if (way == CALL_IN || way == CALL_OUT)
+		flow->local_port = transfer->ends.local_port; /* and its first call chooses the port */
 	if (!flow->process)
 		find_owner(flow, transfer, way);
 }
