@@ -142,10 +142,13 @@ def record(settings: Settings, path: Path, seconds: float) -> int:
 
 
 def write_recording(source: KernelSource, writer: RecordingWriter, clock: Clock, stop: threading.Event, end: float) -> None:
+    """What applications sent each other stays out: a recording is given away."""
     next_books = 0.0
+    payload = {(probe.name, record.struct) for probe in source.probes for record in probe.manifest.record if record.payload}
     while not stop.is_set() and time.monotonic() < end:
         for batch in source.read():
-            writer.write_batch(batch, clock.offset_ns, clock.boot_ns())
+            if (batch.schema.probe, batch.schema.record) not in payload:
+                writer.write_batch(batch, clock.offset_ns, clock.boot_ns())
         if time.monotonic() >= next_books:
             next_books = time.monotonic() + HOUSEKEEPING_SECONDS
             writer.write_books(source.books())

@@ -54,6 +54,7 @@ class Record(Part):
 
     key identifies a row across snapshots; cumulative: counters; once: fields that become non-zero one time; born: zero
     for what is older than the agent, so that counting starts at its first value.
+    payload: rows hold what applications sent; they are never written to a recording.
     Rows come from ring (its books: `account`), snapshot and map, any of them; derived: a decoder makes them.
     """
 
@@ -72,6 +73,7 @@ class Record(Part):
     once: list[str] = Field(default_factory=list)
     born: str = ""
     constant: dict[str, str] = Field(default_factory=dict)
+    payload: bool = False
 
     @model_validator(mode="after")
     def _comes_from_somewhere(self) -> Record:

@@ -21,8 +21,11 @@ SECTIONS = (
 
 
 def code_of(folder: Path) -> str:
-    """The probe's own C: comments out, the enum of accounts too."""
-    text = "\n".join(path.read_text() for path in sorted(folder.glob("*.[ch]")))
+    """The probe's own C and the machine that it shares with others; comments out, the enum of accounts too."""
+    own = "\n".join(path.read_text() for path in sorted(folder.glob("*.[ch]")))
+    shared = [folder.parent / "include" / name for name in re.findall(r'#include "(.+)"', own)]
+    keeps_books = [path for path in shared if path.is_file() and "\nACCOUNTS(" in path.read_text()]
+    text = "\n".join([own, *(path.read_text() for path in keeps_books)])
     return re.sub(r"enum account\s*\{.*?\};", "", COMMENT.sub("", text), flags=re.DOTALL)
 
 

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from exchange_rows import CLIENT, SERVER, exchange_batch, exchange_row
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collector.batch import Batch
+from collector.decode.exchanges import CHUNKS, EXCHANGES, IGNORED, ExchangeDecoder
+from collector.decode.http_exchanges import many_requests_in, status_after_interim
+from collector.decode.protocols.http1_head import read_request_head
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def asked(path: str = "/a", method: str = "GET") -> bytes:
+    return f"{method} {path} HTTP/1.1\r\nHost: example\r\n\r\n".encode()
+
+
+def answered(status: int) -> bytes:
+    return f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+def words(batch: Batch, name: str) -> list[str]:
+    names = batch.schema.field(name).names
+    return [names[int(number)] for number in batch[name]]
+
+
+def test_http_exchanges_become_requests() -> None:
+    rows = [exchange_row(asked("/a?token=s3cret"), answered(200)), exchange_row(asked("/b", "POST"), answered(503), flow=2)]
+    (batch,) = ExchangeDecoder().decode(exchange_batch(*rows))
+    assert words(batch, "protocol") == ["http", "http"]
+    assert words(batch, "operation") == ["GET", "POST"]
+    assert words(batch, "resource") == ["/a", "/b"]
+    assert words(batch, "status") == ["200", "503"]
+    assert words(batch, "error_type") == ["", "503"]
+    assert words(batch, "outcome") == ["ok", "error"]
+    assert batch["duration"].tolist() == [500, 500]
+    assert batch["first_byte"].tolist() == [400, 400]
+    assert batch["server_port"].tolist() == [80, 80]
+
+
+def test_client_errors_are_errors_of_the_client_only() -> None:
+    rows = [exchange_row(asked(), answered(404), flow=flow, role=role) for flow, role in ((1, CLIENT), (2, SERVER))]
+    (batch,) = ExchangeDecoder().decode(exchange_batch(*rows))
+    assert words(batch, "error_type") == ["404", ""]
+
+
+def test_request_without_an_answer_is_unanswered() -> None:
+    (batch,) = ExchangeDecoder().decode(exchange_batch(exchange_row(asked(), b"")))
+    assert words(batch, "outcome") == ["unanswered"]
+    assert batch["duration"].tolist() == [0]
+
+
+def test_final_status_is_found_behind_interim_answers() -> None:
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+    (batch,) = ExchangeDecoder().decode(exchange_batch(exchange_row(asked(), interim + answered(201))))
+    assert words(batch, "status") == ["201"]
+    assert status_after_interim(interim) == 0
+
+
+def test_pipelining_switches_the_connection_to_chunks() -> None:
+    decoder = ExchangeDecoder()
+    decoder.decode(exchange_batch(exchange_row(asked() * 3, ANSWER * 3, flow=7), exchange_row(asked(), ANSWER, flow=8)))
+    assert {(decision.flow, decision.mode) for decision in decoder.take_decisions()} == {(7, CHUNKS), (8, EXCHANGES)}
+    assert decoder.take_decisions() == []
+
+
+def test_body_that_looks_like_a_request_is_no_pipelining() -> None:
+    body = asked("/inner")
+    request = f"POST /a HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    assert not many_requests_in(request)
+    assert many_requests_in(request + asked())
+
+
+def test_what_nobody_recognises_is_given_up_after_a_few_tries() -> None:
+    decoder = ExchangeDecoder()
+    for number in range(6):
+        assert decoder.decode(exchange_batch(exchange_row(b"\x00\x01binary" * 3, b"\x02answer", started=1000 * number))) == []
+    assert [(decision.flow, decision.mode) for decision in decoder.take_decisions()] == [(1, IGNORED)]
+    assert decoder.counters()["unrecognised_exchanges"] == 6
+
+
+def test_silent_connections_are_forgotten() -> None:
+    decoder = ExchangeDecoder()
+    decoder.decode(exchange_batch(exchange_row(asked(), ANSWER)))
+    decoder.expire(10**12)
+    assert decoder.counters()["streams_forgotten"] == 1
+
+
+TARGETS = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=250).map(lambda path: "/" + path)
+
+
+@given(st.lists(st.tuples(TARGETS, st.sampled_from(["GET", "PUT", "BREW"]), st.integers(200, 599)), min_size=1, max_size=20))
+def test_columns_say_what_the_head_parser_says(exchanges: list[tuple[str, str, int]]) -> None:
+    rows = [exchange_row(asked(path, method), answered(status), flow=n) for n, (path, method, status) in enumerate(exchanges)]
+    decoder = ExchangeDecoder()
+    batches = decoder.decode(exchange_batch(*rows))
+    for batch in batches:
+        for flow, method, path, status in zip(
+            batch["flow"], words(batch, "operation"), words(batch, "resource"), words(batch, "status"), strict=True
+        ):
+            head = read_request_head(asked(*exchanges[flow][:2])[:192])
+            assert head is not None
+            assert method == head.method
+            assert path == ("" if head.path_is_cut else head.path)
+            assert status == str(exchanges[flow][2])
+
+
+@given(st.binary(max_size=300), st.binary(max_size=300))
+def test_any_bytes_are_taken(request: bytes, response: bytes) -> None:
+    decoder = ExchangeDecoder()
+    for batch in decoder.decode(exchange_batch(exchange_row(request, response), exchange_row(request, response, flow=2))):
+        assert len(batch) <= 2
+
+
+@given(st.text(st.sampled_from("abcdefghij"), min_size=8, max_size=8))
+def test_query_strings_never_reach_the_rows(secret: str) -> None:
+    batches = ExchangeDecoder().decode(exchange_batch(exchange_row(asked(f"/p?key={secret}"), ANSWER)))
+    seen = [name for batch in batches for entry in batch.schema.fields for name in entry.names.values()]
+    assert not any(re.search(secret, name) for name in seen)
+    assert not any(secret.encode() in np.ascontiguousarray(batch.rows).tobytes() for batch in batches)
