@@ -154,6 +154,13 @@ static __always_inline int count_with_reason(const struct sk_buff *skb, const st
 	return count_drop(skb, receiver, reason);
 }
 
+static __always_inline __u32 unspecified_reason(void)
+{
+	if (bpf_core_enum_value_exists(enum skb_drop_reason, SKB_DROP_REASON_NOT_SPECIFIED))
+		return bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_NOT_SPECIFIED);
+	return SKB_DROP_REASON_NOT_SPECIFIED; /* a kernel without reasons: the name is our own */
+}
+
 /* c53795d48ee8 (6.11) tells the receiving socket. */
 SEC("tp_btf/kfree_skb")
 int count_drops_of_receiver(__u64 *ctx)
@@ -172,7 +179,7 @@ SEC("tp_btf/kfree_skb")
 int count_drops_without_reason(__u64 *ctx)
 {
 	COUNT(ACCOUNT_DROPS, seen);
-	return count_drop((const void *)ctx[0], 0, SKB_DROP_REASON_NOT_SPECIFIED);
+	return count_drop((const void *)ctx[0], 0, unspecified_reason());
 }
 
 /* For kernels that refuse BTF tracepoints. */
@@ -186,5 +193,5 @@ int count_drops_tracepoint(struct trace_event_raw_kfree_skb *ctx)
 	if (bpf_core_field_exists(ctx->reason))
 		return count_with_reason(BPF_CORE_READ(ctx, skbaddr), receiver, BPF_CORE_READ(ctx, reason));
 	COUNT(ACCOUNT_DROPS, seen);
-	return count_drop(BPF_CORE_READ(ctx, skbaddr), receiver, SKB_DROP_REASON_NOT_SPECIFIED);
+	return count_drop(BPF_CORE_READ(ctx, skbaddr), receiver, unspecified_reason());
 }
