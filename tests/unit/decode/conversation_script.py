@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 
 from collector.decode.request import Conversation, Request, Side
 
@@ -47,7 +48,7 @@ def cut_at_random(script: Script, seed: int, pieces: int = 4) -> list[Timed]:
     for time, (side, what) in enumerate(script):
         size = len(what) if isinstance(what, bytes) else what
         cuts = sorted({0, size, *(chance.randrange(size + 1) for _ in range(chance.randrange(pieces)))})
-        for start, end in zip(cuts, cuts[1:], strict=False):
+        for start, end in pairwise(cuts):
             steps.append((side, what[start:end] if isinstance(what, bytes) else end - start, time + 1))
     return steps
 

@@ -1,4 +1,4 @@
-"""Batches of dns_message as the probe makes them (its layout is checked against the compiled probe by the kernel test)."""
+"""Batches of dns_message, with the columns of struct dns_message in probes/dns/probe.bpf.c."""
 
 from __future__ import annotations
 
