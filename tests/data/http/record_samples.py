@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+import grpc
+import uvicorn
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import StreamEnded
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import serve as serve_websocket
 
 FOLDER = Path(__file__).parent
 LOG_FORMAT = "$request_method $uri $status $request_length $bytes_sent $body_bytes_sent $server_protocol"
@@ -77,8 +86,6 @@ class Recorder:
 
 
 def free_port() -> int:
-    import socket
-
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
@@ -196,8 +203,6 @@ async def with_node() -> tuple[list[Steps], list[Request]]:
 
 
 async def with_grpc() -> tuple[list[Steps], list[Request]]:
-    import grpc
-
     async def unary(request: bytes, context: Any) -> bytes:
         if request == b"slow":
             await asyncio.sleep(5)
@@ -230,8 +235,6 @@ async def with_grpc() -> tuple[list[Steps], list[Request]]:
 
 
 async def call_grpc(channel: Any) -> list[Request]:
-    import grpc
-
     async def all_of(call: Any) -> None:
         async for _ in call:
             pass
@@ -272,26 +275,21 @@ def result(method: str, code: int) -> Request:
 
 
 async def with_websocket() -> tuple[list[Steps], list[Request]]:
-    from websockets.asyncio.client import connect
-    from websockets.asyncio.server import serve
-
     async def echo(socket: Any) -> None:
         async for message in socket:
             await socket.send(message)
 
-    async with serve(echo, "127.0.0.1", 0) as server:
-        async with Recorder(server.sockets[0].getsockname()[1]).open() as recorder:
-            async with connect(f"ws://127.0.0.1:{recorder.port}/chat?token=secret") as socket:
-                for size in (5, 500, 50_000):
-                    await socket.send("x" * size)
-                    await socket.recv()
+    async with serve_websocket(echo, "127.0.0.1", 0) as server, Recorder(server.sockets[0].getsockname()[1]).open() as recorder:
+        socket = await connect(f"ws://127.0.0.1:{recorder.port}/chat?token=secret")
+        for size in (5, 500, 50_000):
+            await socket.send("x" * size)
+            await socket.recv()
+        await socket.close()
     path = {"resource": "/chat"}
     return recorder.connections, [path | {"operation": "GET", "status": "101"}, path | {"protocol": "websocket", "status": ""}]
 
 
 async def with_uvicorn() -> tuple[list[Steps], list[Request]]:
-    import uvicorn
-
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
@@ -315,9 +313,6 @@ async def with_uvicorn() -> tuple[list[Steps], list[Request]]:
 
 async def with_h2c() -> tuple[list[Steps], list[Request]]:
     """curl --http2 asks in HTTP/1.1 to change to h2c."""
-    from h2.config import H2Configuration
-    from h2.connection import H2Connection
-    from h2.events import RequestReceived, StreamEnded
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -334,7 +329,7 @@ async def with_h2c() -> tuple[list[Steps], list[Request]]:
         writer.write(connection.data_to_send())
         while piece := await reader.read(65_536):
             for event in connection.receive_data(piece):
-                if isinstance(event, StreamEnded | RequestReceived) and isinstance(event, StreamEnded):
+                if isinstance(event, StreamEnded):
                     answer(event.stream_id)
             writer.write(connection.data_to_send())
         writer.close()
