@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
 )
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 
 DECODERS: dict[str, Callable[[bytes], bytes]] = {"": bytes, "gzip": gzip.decompress, "deflate": zlib.decompress}
 StreamName = tuple[str, str, frozenset[tuple[str, object]]]
@@ -35,7 +36,10 @@ class Handler(BaseHTTPRequestHandler):
         """Reads the request and remembers it."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         decoded = DECODERS[self.headers.get("Content-Encoding", "")](body)
-        self.receiver.received.append(ExportMetricsServiceRequest.FromString(decoded))
+        if self.path.endswith("/v1/traces"):
+            self.receiver.traces.append(ExportTraceServiceRequest.FromString(decoded))
+        else:
+            self.receiver.received.append(ExportMetricsServiceRequest.FromString(decoded))
         self.receiver.headers.append(dict(self.headers))
         self.receiver.paths.append(self.path)
 
@@ -52,8 +56,18 @@ class Handler(BaseHTTPRequestHandler):
 
 @dataclass
 class Received:
+    """received: requests with metrics. traces: those with spans."""
+
     received: list[ExportMetricsServiceRequest] = field(default_factory=list)
+    traces: list[ExportTraceServiceRequest] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+
+    def spans(self) -> Iterator[tuple[dict[str, object], Any]]:
+        """(attributes of the resource, span) in the order of arrival."""
+        for request in self.traces:
+            for resource in request.resource_spans:
+                for span in (span for scope in resource.scope_spans for span in scope.spans):
+                    yield attributes(resource.resource), span
 
     def streams(self, first: int = 0) -> dict[StreamName, Any]:
         """(service.name, metric, attributes) -> the last data point, of the requests from number `first` on."""
@@ -101,6 +115,17 @@ def accept_without(points: int, message: str) -> Callable[[Handler], None]:
         handler.take()
         answer = ExportMetricsServiceResponse()
         answer.partial_success.rejected_data_points = points
+        answer.partial_success.error_message = message
+        handler.answer(200, answer.SerializeToString())
+
+    return behave
+
+
+def accept_without_spans(spans: int, message: str) -> Callable[[Handler], None]:
+    def behave(handler: Handler) -> None:
+        handler.take()
+        answer = ExportTraceServiceResponse()
+        answer.partial_success.rejected_spans = spans
         answer.partial_success.error_message = message
         handler.answer(200, answer.SerializeToString())
 
@@ -169,6 +194,7 @@ class GrpcReceiver(Received):
     """behave: raises or answers; gets the request and the grpc context."""
 
     behave: Callable[[Any, Any], ExportMetricsServiceResponse] = field(default=lambda *_: ExportMetricsServiceResponse())
+    behave_with_spans: Callable[[Any, Any], ExportTraceServiceResponse] = field(default=lambda *_: ExportTraceServiceResponse())
     address: str = ""
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -178,6 +204,7 @@ def grpc_receiver(tls: tuple[Path, Path] | None = None) -> Iterator[GrpcReceiver
     """tls: files with the certificate and its key."""
     import grpc  # type: ignore[import-untyped]  # noqa: PLC0415 -- an extra
     from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc  # noqa: PLC0415
+    from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc  # noqa: PLC0415
 
     receiver = GrpcReceiver()
 
@@ -187,8 +214,15 @@ def grpc_receiver(tls: tuple[Path, Path] | None = None) -> Iterator[GrpcReceiver
             receiver.headers.append(dict(context.invocation_metadata()))
             return receiver.behave(request, context)
 
+    class TraceService(trace_service_pb2_grpc.TraceServiceServicer):
+        def Export(self, request: Any, context: Any) -> ExportTraceServiceResponse:  # noqa: N802 -- gRPC's name
+            receiver.traces.append(request)
+            receiver.headers.append(dict(context.invocation_metadata()))
+            return receiver.behave_with_spans(request, context)
+
     server = grpc.server(futures.ThreadPoolExecutor(4))
     metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(Service(), server)  # type: ignore[no-untyped-call]
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(TraceService(), server)  # type: ignore[no-untyped-call]
     if tls:
         credentials = grpc.ssl_server_credentials([(tls[1].read_bytes(), tls[0].read_bytes())])
         receiver.address = f"https://127.0.0.1:{server.add_secure_port('127.0.0.1:0', credentials)}"

@@ -1,0 +1,109 @@
+"""Which server request a call was made for, by the thread that did both. Pure; no link where anything else is possible.
+
+A thread that serves one request at a time makes its calls for that request. A thread on which server requests overlap does
+several things at once (an event loop, pipelining): there the thread proves nothing, and nothing is linked.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from collector.batch import Column, Rows
+
+SERVER = 2
+SERVED_DTYPE = np.dtype([("thread", "u8"), ("start", "i8"), ("end", "i8"), ("flow", "u8"), ("seen", "i8"), ("answered", "?")])
+KEPT_ROWS = 131_072
+
+
+class Cause(NamedTuple):
+    """The server request of that connection that began then (boot ns)."""
+
+    flow: int
+    start: int
+
+
+class ParentLinks:
+    """Remembers the last server requests, sampled or not, to see what overlapped. Bounded: at most `limit` of them."""
+
+    def __init__(self, limit: int = KEPT_ROWS) -> None:
+        self._served = np.zeros(0, SERVED_DTYPE)
+        self._limit = limit
+        self._written = 0
+        self._clock = 0
+
+    def observe(self, rows: Rows) -> None:
+        """All rows of a batch of `request`. What had no answer is taken to have occupied its thread until now."""
+        if not len(rows):
+            return
+        self._clock = max(self._clock, int((rows["observed_at"] + rows["duration"]).max()))
+        known = rows[(rows["role"] == SERVER) & (rows["thread"] != 0) & (rows["process"] != 0)][-self._limit :]
+        served = np.zeros(len(known), SERVED_DTYPE)
+        served["thread"], served["flow"], served["start"] = thread_of(known), known["flow"], known["observed_at"]
+        served["answered"] = known["duration"] != 0
+        served["end"] = np.where(served["answered"], known["observed_at"] + known["duration"], self._clock)
+        served["seen"] = self._clock
+        self._write(served)
+
+    def causes(self, calls: Rows) -> list[Cause | None]:
+        """One per call. Ask as late as possible: a request that is still running is not known yet."""
+        if not len(calls):
+            return []
+        threads, starts = thread_of(calls), calls["observed_at"].astype(np.int64)
+        served = self._served[: self._written]
+        served = served[np.isin(served["thread"], threads)]
+        served = served[np.lexsort((served["start"], served["thread"]))]
+        single = served[~np.isin(served["thread"], busy_threads(served))]
+        since = self._known_since()
+        return [
+            find_cause(single, thread, start) if thread and start >= since else None
+            for thread, start in zip(threads.tolist(), starts.tolist(), strict=True)
+        ]
+
+    def _write(self, served: Rows) -> None:
+        """Grows up to the limit, then the oldest are overwritten."""
+        at = self._written % self._limit
+        if self._written + len(served) <= self._limit:
+            if self._written + len(served) > len(self._served):
+                grown = np.zeros(min(max(1024, 2 * (self._written + len(served))), self._limit), SERVED_DTYPE)
+                grown[: self._written] = self._served[: self._written]
+                self._served = grown
+            self._served[at : at + len(served)] = served
+        else:
+            if len(self._served) < self._limit:
+                self._served = np.concatenate([self._served, np.zeros(self._limit - len(self._served), SERVED_DTYPE)])
+            self._served[(at + np.arange(len(served))) % self._limit] = served
+        self._written += len(served)
+
+    def _known_since(self) -> int:
+        """What overlapped a moment before this one may have been overwritten."""
+        if self._written <= self._limit:
+            return 0
+        return int(self._served["seen"][self._written % self._limit])
+
+
+def busy_threads(served: Rows) -> Column:
+    """Threads on which two requests overlap; `served` is sorted by thread and start."""
+    if len(served) < 2:
+        return np.zeros(0, np.uint64)
+    thread = served["thread"]
+    same = thread[1:] == thread[:-1]
+    overlapping = served["thread"][1:][same & (served["start"][1:] < served["end"][:-1])]
+    return np.unique(overlapping)
+
+
+def find_cause(served: Rows, thread: int, start: int) -> Cause | None:
+    """The request that was being served there at that moment; `served` is sorted and does not overlap."""
+    first, behind = np.searchsorted(served["thread"], np.array([thread, thread + 1], np.uint64))
+    at = int(np.searchsorted(served["start"][first:behind], start, "right")) - 1 + int(first)
+    if at < first or not served["answered"][at] or start >= served["end"][at]:
+        return None
+    return Cause(int(served["flow"][at]), int(served["start"][at]))
+
+
+def thread_of(rows: Rows) -> Column:
+    """One number for process and thread, 0 where either is not known."""
+    process, thread = rows["process"].astype(np.uint64), rows["thread"].astype(np.uint64)
+    number: Column = np.where((process != 0) & (thread != 0), (process << np.uint64(32)) | thread, np.uint64(0))
+    return number

@@ -1,0 +1,79 @@
+"""Spans as protobuf, part by part: encoded parts may be put one behind the other (Protocol Buffers, "Encoding").
+
+Each part is made by opentelemetry-proto's messages; attributes that come again are encoded once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from collector.export.attribute_text import protobuf_value
+from collector.instruments import AttributeValue
+
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
+LONGEST_VALUE = 4096
+# Field numbers of opentelemetry/proto/trace/v1/trace.proto.
+RESOURCE_SPANS = RESOURCE = SCOPE = 1
+SCOPE_SPANS = SPANS = 2
+SCHEMA = 3
+ATTRIBUTES = 9
+
+
+def delimited(number: int, content: bytes) -> bytes:
+    """A field of bytes, text or a message."""
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def varint(number: int) -> bytes:
+    if number < 0x80:
+        return bytes((number,))
+    parts = bytearray()
+    while number >= 0x80:
+        parts.append(number & 0x7F | 0x80)
+        number >>= 7
+    parts.append(number)
+    return bytes(parts)
+
+
+@lru_cache(maxsize=8192, typed=True)
+def encode_attribute(name: str, value: AttributeValue) -> bytes:
+    """One of Span.attributes. Most are the same again and again."""
+    return delimited(ATTRIBUTES, key_value(name, value).SerializeToString())
+
+
+def encode_attributes(attributes: Mapping[str, AttributeValue]) -> bytes:
+    return b"".join([encode_attribute(name, value) for name, value in attributes.items()])
+
+
+def key_value(name: str, value: AttributeValue) -> KeyValue:
+    value = protobuf_value(value)
+    if isinstance(value, str):
+        return KeyValue(key=name, value=AnyValue(string_value=value[:LONGEST_VALUE]))
+    if isinstance(value, bool):
+        return KeyValue(key=name, value=AnyValue(bool_value=value))
+    if isinstance(value, int):
+        return KeyValue(key=name, value=AnyValue(int_value=value))
+    return KeyValue(key=name, value=AnyValue(double_value=value))
+
+
+def encode_links(trace_id: bytes, span_id: bytes, parent_id: bytes, flags: int) -> bytes:
+    """The part of a Span that says where in a trace it is."""
+    encoded: bytes = Span(trace_id=trace_id, span_id=span_id, parent_span_id=parent_id, flags=flags).SerializeToString()
+    return encoded
+
+
+def encode_request(groups: Iterable[tuple[Mapping[str, str], Iterable[bytes]]], version: str) -> bytes:
+    """An ExportTraceServiceRequest. groups: the attributes of a resource and its encoded spans; each resource once."""
+    scope = delimited(SCOPE, InstrumentationScope(name="honeyguide", version=version).SerializeToString())
+    schema = delimited(SCHEMA, SCHEMA_URL.encode())
+    parts = []
+    for attributes, spans in groups:
+        resource = Resource(attributes=[key_value(name, value) for name, value in attributes.items()]).SerializeToString()
+        content = b"".join([scope, *[delimited(SPANS, span) for span in spans], schema])
+        parts.append(delimited(RESOURCE_SPANS, delimited(RESOURCE, resource) + delimited(SCOPE_SPANS, content) + schema))
+    return b"".join(parts)
