@@ -14,6 +14,7 @@ from pathlib import Path
 
 from collector.catalog.btf import KernelTypes, sections
 from collector.errors import ManifestError
+from collector.source.uprobe_link import KERNEL_TYPE as UPROBE_MULTI_TYPE
 
 SYMBOL_HOOKS = ("kprobe", "kretprobe")
 TRAMPOLINE_HOOKS = ("fentry", "fexit", "fmod_ret")
@@ -72,6 +73,11 @@ class KernelFacts:
 
     def _judge_cgroup(self, _: str) -> str:
         return "" if self.cgroup_root else "cgroup v2 is not mounted"
+
+    @property
+    def one_uprobe_link(self) -> bool:
+        """Whether one link attaches to many user functions (6.6)."""
+        return self.types is not None and self.types.has_name(UPROBE_MULTI_TYPE)
 
     def _judge_symbol(self, target: str) -> str:
         if not is_there(self.sys_root / "bus/event_source/devices/kprobe"):

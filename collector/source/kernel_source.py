@@ -64,7 +64,7 @@ class KernelSource:
         """HoneyguideError when libbpf is missing or no probe at all can run."""
         libbpf = self._libbpf = load_libbpf()
         facts = read_kernel_facts()
-        load = replace(self._settings.load, cgroup_root=facts.cgroup_root)
+        load = replace(self._settings.load, cgroup_root=facts.cgroup_root, one_uprobe_link=facts.one_uprobe_link)
         if self._settings.perf_if_needed and libbpf.plain("libbpf_probe_bpf_map_type", RINGBUF, None) == NOT_SUPPORTED:
             load = replace(load, perf_buffer=True)
         folders = find_folders(self._settings.places)

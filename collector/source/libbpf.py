@@ -44,6 +44,18 @@ class IterAttachOptions(ctypes.Structure):
     _fields_ = (("sz", c_size_t), ("link_info", POINTER(IterLinkInfoMap)), ("link_info_len", c_uint32))
 
 
+class UprobeOptions(ctypes.Structure):
+    """struct bpf_uprobe_opts, as far as we fill it."""
+
+    _fields_ = (
+        ("sz", c_size_t),
+        ("ref_ctr_offset", c_size_t),
+        ("bpf_cookie", ctypes.c_uint64),
+        ("retprobe", ctypes.c_bool),
+        ("func_name", c_char_p),
+    )
+
+
 class BatchOptions(ctypes.Structure):
     """struct bpf_map_batch_opts."""
 
@@ -64,11 +76,13 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "bpf_program__name": (c_char_p, [c_void_p]),
     "bpf_program__section_name": (c_char_p, [c_void_p]),
     "bpf_program__set_autoload": (c_int, [c_void_p, ctypes.c_bool]),
+    "bpf_program__set_expected_attach_type": (c_int, [c_void_p, c_int]),
     "bpf_program__set_log_buf": (c_int, [c_void_p, c_void_p, c_size_t]),
     "bpf_program__fd": (c_int, [c_void_p]),
     "bpf_program__attach": (c_void_p, [c_void_p]),
     "bpf_program__attach_cgroup": (c_void_p, [c_void_p, c_int]),
     "bpf_program__attach_iter": (c_void_p, [c_void_p, c_void_p]),
+    "bpf_program__attach_uprobe_opts": (c_void_p, [c_void_p, c_int, c_char_p, c_size_t, c_void_p]),
     "bpf_link__destroy": (c_int, [c_void_p]),
     "bpf_link__fd": (c_int, [c_void_p]),
     "bpf_map__name": (c_char_p, [c_void_p]),

@@ -18,6 +18,7 @@ from collector.catalog.probe_folder import Probe
 from collector.errors import LoadError
 from collector.probe_status import HookStatus
 from collector.source.libbpf import Libbpf
+from collector.source.library_hooks import LibraryHooks, LibraryProgram, parse_section
 from collector.source.map_reader import MapReader, read_array, read_iterator
 from collector.source.perf_buffer import PerfBuffer
 from collector.source.program_object import ProgramObject
@@ -32,12 +33,16 @@ class LoadSettings:
 
     perf_buffer: use per-CPU perf buffers. ring_bytes: of each ring (per CPU for perf). values: settings by name, for
     map sizes and program variables that manifests refer to. cgroup_root: where cgroup v2 is mounted, or None.
+    library_folders: where this node keeps libraries that are hooked before anybody uses them. one_uprobe_link: the kernel
+    can attach to many user functions at once.
     """
 
     perf_buffer: bool = False
     ring_bytes: int = 1 << 20
     values: dict[str, int | Sequence[int]] = field(default_factory=dict)
     cgroup_root: Path | None = None
+    library_folders: Sequence[Path] = ()
+    one_uprobe_link: bool = False
 
 
 @dataclass(slots=True)
@@ -63,6 +68,7 @@ class LoadedProbe:
         self._sweeps_wanted: dict[str, int] = {}
         self._ticks: list[Tick] = []
         self._generation = 0
+        self._libraries: dict[str, LibraryHooks] = {}
         self.hooks: list[HookStatus] = []
 
     def open(self, choice: dict[str, str]) -> None:
@@ -73,6 +79,8 @@ class LoadedProbe:
             for hook in self.probe.manifest.hook:
                 if hook.purpose in choice:
                     self._attach(hook, choice[hook.purpose])
+            for library in self._libraries.values():
+                library.start()
         except BaseException:
             self.close()
             raise
@@ -82,7 +90,8 @@ class LoadedProbe:
         for program in choice.values():
             if program not in self._object.programs:
                 raise LoadError(f"{self.probe.name}: the object has no program {program}.", "Check `alternatives` in probe.toml.")
-            self._object.select(program)
+            in_library = parse_section(self._object.section(program)) is not None
+            self._object.select(program, one_link=in_library and self._settings.one_uprobe_link)
         for name, setting in self.probe.manifest.maps.items():
             size = self._settings.values[setting]
             if isinstance(size, int):
@@ -112,7 +121,11 @@ class LoadedProbe:
 
     def _attach(self, hook: Hook, program: str) -> None:
         section = self._object.section(program)
-        if section.startswith("iter/"):
+        in_library = parse_section(section)
+        if in_library is not None:
+            library, functions, on_return = in_library
+            self._hooks_of(library).programs.append(LibraryProgram(program, functions, on_return))
+        elif section.startswith("iter/"):
             self._iterators[program] = self._object.attach_iterator(program, hook.over or self._walked_map(program))
             if hook.every_seconds:
                 self._ticks.append(Tick(program, int(hook.every_seconds * NANOSECONDS)))
@@ -121,6 +134,20 @@ class LoadedProbe:
         else:
             self._object.attach(program)
         self.hooks.append(HookStatus(hook.purpose, program, section))
+
+    def _hooks_of(self, library: str) -> LibraryHooks:
+        if library not in self._libraries:
+            attach = self._object.attach_functions
+            self._libraries[library] = LibraryHooks(library, attach, standing=self._settings.library_folders)
+        return self._libraries[library]
+
+    def libraries(self) -> dict[str, int]:
+        """Path of each library whose functions are hooked -> how many processes use it."""
+        return {path: count for library in self._libraries.values() for path, count in library.attached().items()}
+
+    def notes(self) -> tuple[str, ...]:
+        """What is in use and not seen, and why."""
+        return tuple(note for library in self._libraries.values() for note in library.notes())
 
     def _attach_cgroup(self, program: str) -> None:
         root = self._settings.cgroup_root
@@ -155,6 +182,8 @@ class LoadedProbe:
             if now_boot_ns >= tick.next_ns:
                 tick.next_ns = now_boot_ns + tick.period_ns
                 read_iterator(self._libbpf, self._iterators[tick.program], np.dtype("u1"))
+        for library in self._libraries.values():
+            library.follow(now_boot_ns)
 
     def drain(self) -> list[Batch]:
         """What is in the rings."""
@@ -254,4 +283,6 @@ class LoadedProbe:
             with suppress(BufferError):  # a caller still holds a view; the mapping goes with it
                 ring.close()
         self._rings.clear()
+        for library in self._libraries.values():
+            library.close()
         self._object.close()

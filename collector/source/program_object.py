@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from collector.errors import LoadError
-from collector.source.libbpf import BatchOptions, IterAttachOptions, IterLinkInfoMap, Libbpf, LibbpfError, OpenOptions
+from collector.source.libbpf import (
+    BatchOptions,
+    IterAttachOptions,
+    IterLinkInfoMap,
+    Libbpf,
+    LibbpfError,
+    OpenOptions,
+    UprobeOptions,
+)
+from collector.source.uprobe_link import TRACE_UPROBE_MULTI, link_functions
 
 RINGBUF, PERF_EVENT_ARRAY = 27, 4
 PERCPU_TYPES = (5, 6, 10, 21)  # enum bpf_map_type: PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH, PERCPU_CGROUP_STORAGE
 LOG_BYTES = 1 << 16
+Detach = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +54,7 @@ class ProgramObject:
     links: list[int] = field(default_factory=list)
     _content: object = None
     _logs: list[object] = field(default_factory=list)
+    _one_link: set[str] = field(default_factory=set)
 
     def open(self, content: bytes) -> None:
         """LoadError when libbpf cannot read the object. No program is selected yet."""
@@ -67,8 +80,14 @@ class ProgramObject:
     def section(self, program: str) -> str:
         return str(self.libbpf.plain("bpf_program__section_name", self.programs[program]).decode())
 
-    def select(self, program: str) -> None:
-        """This program will be loaded; its verifier log is kept for the error message."""
+    def select(self, program: str, *, one_link: bool = False) -> None:
+        """This program will be loaded; its verifier log is kept for the error message.
+
+        one_link: one link will attach it to many user functions.
+        """
+        if one_link:
+            self.libbpf.call("bpf_program__set_expected_attach_type", self.programs[program], TRACE_UPROBE_MULTI)
+            self._one_link.add(program)
         log = ctypes.create_string_buffer(LOG_BYTES)
         self._logs.append(log)
         self.libbpf.call("bpf_program__set_log_buf", self.programs[program], ctypes.addressof(log), LOG_BYTES)
@@ -133,6 +152,30 @@ class ProgramObject:
             options = IterAttachOptions(ctypes.sizeof(IterAttachOptions), ctypes.pointer(info), ctypes.sizeof(info))
             self._keep(program, lambda handle: self.libbpf.pointer("bpf_program__attach_iter", handle, ctypes.byref(options)))
         return int(self.libbpf.call("bpf_link__fd", self.links[-1]))
+
+    def attach_functions(self, program: str, file: str, offsets: Sequence[int], on_return: bool) -> list[Detach]:
+        """Attaches to the code at those offsets of an ELF file, in every process; what takes it away again.
+
+        OSError when the kernel refuses. `select` must have said how: one link for all offsets, or one for each.
+        """
+        if program in self._one_link:
+            descriptor = link_functions(self.program_descriptor(program), file, offsets, on_return=on_return)
+            return [partial(os.close, descriptor)]
+        made: list[Detach] = []
+        for offset in offsets:
+            try:
+                made.append(partial(self.libbpf.plain, "bpf_link__destroy", self._attach_one(program, file, offset, on_return)))
+            except LibbpfError as error:
+                for detach in made:
+                    detach()
+                raise OSError(error.number, os.strerror(error.number), file) from None
+        return made
+
+    def _attach_one(self, program: str, file: str, offset: int, on_return: bool) -> int:
+        options = UprobeOptions(sz=ctypes.sizeof(UprobeOptions), retprobe=on_return)
+        path = file.encode(errors="surrogateescape")
+        handle = self.programs[program]
+        return self.libbpf.pointer("bpf_program__attach_uprobe_opts", handle, -1, path, offset, ctypes.byref(options))
 
     def _keep(self, program: str, attach: Callable[[int], int]) -> None:
         self.libbpf.take_log()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from collector.source.loaded_probe import LoadSettings
 # What manifests may refer to in [maps] and [variables].
 KERNEL_SETTINGS = ("max_connections", "max_udp_flows", "dns_ports")
 
+# Where the node itself keeps libraries; the agent may live in a container. Its own root where that is not ours to see.
+NODE_ROOTS = (Path("/proc/1/root"), Path("/"))
+LIBRARY_FOLDERS = ("usr/lib", "usr/lib64", "usr/lib/*-linux-*", "usr/local/lib", "lib", "lib64", "lib/*-linux-*")
+
 
 def source_settings(settings: Settings, places: Sequence[Path], seeds: dict[str, Seed] | None = None) -> SourceSettings:
     """places: the shipped probe folders' parents; the user's own come after."""
@@ -20,6 +25,7 @@ def source_settings(settings: Settings, places: Sequence[Path], seeds: dict[str,
         perf_buffer=settings.transport == "perf",
         ring_bytes=settings.ring_bytes,
         values={name: getattr(settings, name) for name in KERNEL_SETTINGS},
+        library_folders=library_folders(),
     )
     return SourceSettings(
         places=[*places, *(Path(place) for place in settings.probe_path)],
@@ -31,3 +37,8 @@ def source_settings(settings: Settings, places: Sequence[Path], seeds: dict[str,
         statistics=settings.program_statistics,
         perf_if_needed=settings.transport == "auto",
     )
+
+
+def library_folders() -> list[Path]:
+    root = next(root for root in NODE_ROOTS if os.access(root, os.R_OK | os.X_OK))
+    return [folder for pattern in LIBRARY_FOLDERS for folder in root.glob(pattern)]
