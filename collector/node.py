@@ -35,6 +35,7 @@ from collector.settings import Settings
 from collector.source.interface import Source
 from collector.store.flows import FlowStore
 from collector.store.lookups import LookupStore
+from collector.store.requests import RequestStore
 
 LEAST_FRESH_SECONDS = 60.0
 SWEEP_SECONDS = 60.0
@@ -85,6 +86,10 @@ class Node:
     @property
     def lookups(self) -> LookupStore:
         return self.pipeline.rooms.lookups
+
+    @property
+    def requests(self) -> RequestStore:
+        return self.pipeline.rooms.requests
 
     @property
     def identities(self) -> Identities:
@@ -166,6 +171,7 @@ class Node:
 
     def _facts(self) -> SelfFacts:
         rooms, flows, lookups = self.pipeline.rooms, self.flows.counts(), self.lookups.counts()
+        requests = self.requests.counts()
         vanished = {f"{record}_vanished": count for (_, record), count in rooms.aggregator.vanished().items()}
         evidence = {f"peer_by_{name}": count for name, count in self.peers.evidence().items()}
         return SelfFacts(
@@ -183,13 +189,16 @@ class Node:
                 **{f"flows_{name}": count for name, count in flows.live.items()},
                 "flows_history": flows.history,
                 "lookups": lookups.rows,
+                "requests": requests.rows,
             },
             store_discards={
                 "flows_overwritten": flows.overwritten,
                 "flows_over_capacity": flows.over_capacity,
                 "flows_late": flows.late,
-                "followers_slow": flows.lost_by_followers,
+                "followers_slow": flows.lost_by_followers + requests.lost_by_followers,
                 "lookups_overwritten": lookups.overwritten,
+                "requests_overwritten": requests.overwritten,
+                "request_words_over": requests.words_overflowed,
                 **vanished,
             },
             otlp_points=self._otlp_points(),
@@ -235,5 +244,6 @@ def build_node(settings: Settings, clock: Clock, source: Source, environ: Mappin
         Aggregator(aggregate, identities.workload),
         FlowStore(settings.flow_history, settings.max_connections),
         LookupStore(settings.lookup_history),
+        RequestStore(),
     )
     return Node(settings, clock, source, Pipeline(rooms, clock), peers, otlp, resources)

@@ -21,6 +21,7 @@ from collector.enrich.identity import Identities
 from collector.enrich.names import NameTable
 from collector.store.flows import FlowStore
 from collector.store.lookups import LookupStore
+from collector.store.requests import RequestStore
 
 
 @dataclass(slots=True)
@@ -33,6 +34,7 @@ class Rooms:
     aggregator: Aggregator
     flows: FlowStore
     lookups: LookupStore
+    requests: RequestStore
 
 
 @dataclass(slots=True)
@@ -99,6 +101,8 @@ class Pipeline:
             self.rooms.flows.add(batch, offset, record.constant.get("protocol", batch.schema.probe))
         elif record.store == "lookups":
             self.rooms.lookups.add(batch, offset)
+        elif record.store == "requests":
+            self.rooms.requests.add(batch, offset)
 
     def _wall_seconds(self) -> float:
         return (self.clock.boot_ns() + self.clock.offset_ns) / NANOSECONDS

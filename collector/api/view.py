@@ -13,6 +13,7 @@ from collector.clock import Clock
 from collector.probe_status import ProbeStatus
 from collector.store.flows import FlowStore
 from collector.store.lookups import LookupStore
+from collector.store.requests import RequestStore
 from collector.workload import Workload
 
 
@@ -81,6 +82,9 @@ class AgentView(Protocol):
 
     @property
     def lookups(self) -> LookupStore: ...
+
+    @property
+    def requests(self) -> RequestStore: ...
 
     @property
     def identities(self) -> Identities: ...

@@ -14,6 +14,7 @@ from collector.clock import FixedClock
 from collector.probe_status import HookStatus, ProbeState, ProbeStatus, ProgramCost
 from collector.store.flows import FlowStore
 from collector.store.lookups import LookupStore
+from collector.store.requests import RequestStore
 from collector.workload import Workload, WorkloadKind
 
 TOKEN = "a-token-of-the-test"
@@ -41,6 +42,7 @@ class RecordedAgent:
     clock: FixedClock = field(default_factory=lambda: FixedClock(OFFSET_NS, NOW_SECOND * SECOND))
     flows: FlowStore = field(default_factory=FlowStore)
     lookups: LookupStore = field(default_factory=LookupStore)
+    requests: RequestStore = field(default_factory=RequestStore)
     identities: Identities = field(default_factory=Identities)
     state: HealthState = HealthState.OK
     metrics: bool = True
