@@ -56,11 +56,17 @@ class Identities:
             for row in read_facts(batch, CgroupFact):
                 self._take(CgroupFact._make(row))
 
-    def resolve(self, cgroup: int, process: int, started_at: int, command: str = "", executable: str = "") -> int:
-        """The workload of a row. 0 for what the row does not know; command, executable: as they were at its time."""
+    def resolve(
+        self, cgroup: int, process: int, started_at: int, command: str = "", executable: str = "", *, of_process: bool = False
+    ) -> int:
+        """The workload of a row. 0 for what the row does not know; command, executable: as they were at its time.
+
+        of_process: the cgroup is where the process itself was then (a socket's is where it was made), so that where the
+        process has moved since says nothing.
+        """
         owner = self.processes.find(process, started_at) if process else None
         known = self._cgroups.get(cgroup) if cgroup else None
-        named = self._most_telling(known, owner)
+        named = self._most_telling(known, owner, of_process and (known is not None or cgroup == ROOT))
         if named is not None:
             return self._workloads.number_of(key_of(named[0]), named[1])
         program = self._program(owner, command, executable)
@@ -143,19 +149,21 @@ class Identities:
             del self._waiting[next(iter(self._waiting))]
             self._never_named += 1
 
-    def _most_telling(self, known: Cgroup | None, owner: Process | None) -> tuple[CgroupMeaning, str] | None:
+    def _most_telling(
+        self, known: Cgroup | None, owner: Process | None, stayed: bool = False
+    ) -> tuple[CgroupMeaning, str] | None:
         """(meaning, path) of the cgroup that says most about a row with that cgroup and that process."""
-        best = min(self._candidates(known, owner), key=lambda candidate: candidate[0], default=None)
+        best = min(self._candidates(known, owner, stayed), key=lambda candidate: candidate[0], default=None)
         return None if best is None else best[1:]
 
-    def _candidates(self, known: Cgroup | None, owner: Process | None) -> Iterator[tuple[int, CgroupMeaning, str]]:
+    def _candidates(self, known: Cgroup | None, owner: Process | None, stayed: bool) -> Iterator[tuple[int, CgroupMeaning, str]]:
         """(rank, meaning, path) of every cgroup that has something to say: the row's own, then those of its process."""
         if known is not None and known.meaning is not None:
             yield rank(known.meaning), known.meaning, known.path
         if owner is None:
             return
         own = self._cgroups.get(owner.cgroup)
-        if own is not None and own is not known and own.meaning is not None:
+        if own is not None and own is not known and own.meaning is not None and not stayed:
             yield rank(own.meaning), own.meaning, own.path
         for attachment in owner.attachments:
             meaning = self._read(attachment.path)

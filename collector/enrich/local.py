@@ -11,6 +11,7 @@ from collector.workload import UNKNOWN
 
 MEMO_SIZE = 65536
 Question = tuple[int, int, int, bytes, bytes]  # cgroup, process, its start, its command, its executable
+OF_PROCESS = "process_event"  # its cgroup is the process's own at that moment
 
 
 class LocalEnricher:
@@ -22,7 +23,7 @@ class LocalEnricher:
 
     def __init__(self, identities: Identities) -> None:
         self._identities = identities
-        self._memo: dict[Question, int] = {}
+        self._memo: dict[tuple[Question, bool], int] = {}
         self._version = identities.version
 
     def enrich(self, batch: Batch) -> None:
@@ -31,23 +32,23 @@ class LocalEnricher:
             return
         _, first, inverse = np.unique(hash_rows(columns), return_index=True, return_inverse=True)
         questions: list[Question] = list(zip(*(column[first].tolist() for column in columns), strict=True))
-        numbers = np.fromiter((self._ask(question) for question in questions), np.int32, len(questions))
+        of_process = batch.schema.record == OF_PROCESS
+        numbers = np.fromiter((self._ask(question, of_process) for question in questions), np.int32, len(questions))
         local = numbers[inverse]
         batch.columns["local"] = local
         self._identities.rows_without_owner += int(np.count_nonzero(local == UNKNOWN))
         self._identities.use(numbers.tolist(), latest_time(batch))
 
-    def _ask(self, question: Question) -> int:
+    def _ask(self, question: Question, of_process: bool) -> int:
         if self._version != self._identities.version or len(self._memo) >= MEMO_SIZE:
             self._memo.clear()
             self._version = self._identities.version
-        number = self._memo.get(question)
+        number = self._memo.get((question, of_process))
         if number is None:
             cgroup, process, started_at, command, executable = question
-            number = self._identities.resolve(
-                cgroup, process, started_at, command.decode(errors="replace"), executable.decode(errors="replace")
-            )
-            self._memo[question] = number
+            texts = command.decode(errors="replace"), executable.decode(errors="replace")
+            number = self._identities.resolve(cgroup, process, started_at, *texts, of_process=of_process)
+            self._memo[question, of_process] = number
         return number
 
 

@@ -20,6 +20,7 @@ from enrich.batches import (
     POD_PATH,
     UID,
     UNIT_PATH,
+    attached,
     batch_of,
     cgroups,
     event,
@@ -55,6 +56,20 @@ def test_rows_that_share_a_process_number_are_told_apart_by_its_start() -> None:
     batch = tcp(*({"cgroup": 1, "process": 7, "process_started_at": start} for start in (10, 99)))
     LocalEnricher(identities).enrich(batch)
     assert names(identities, batch) == ["old", "new"]
+
+
+def test_event_of_a_process_belongs_to_where_the_process_was_then() -> None:
+    """It may have moved before the batch is looked at; its sockets follow it, its execution does not."""
+    identities = identities_with((52, UNIT_PATH))
+    execution = processes(event("executed", 7, 10, executable="/usr/bin/spawner", cgroup=1))
+    identities.observe(execution)
+    moved = attached(7, 20, UNIT_PATH, hierarchy=0, cgroup=52, process_started_at=10)
+    identities.observe(cgroups(moved))
+    socket = tcp({"cgroup": 1, "process": 7, "process_started_at": 10})
+    for batch in (execution, socket):
+        LocalEnricher(identities).enrich(batch)
+    assert names(identities, execution) == ["spawner"]
+    assert names(identities, socket) == ["nginx.service"]
 
 
 def test_execution_is_counted_for_the_program_that_was_executed() -> None:
