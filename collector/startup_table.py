@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 from collector.probe_status import ProbeState, ProbeStatus
 
@@ -14,18 +18,27 @@ def describe_start(statuses: Sequence[ProbeStatus], address: str, seconds: float
     """seconds: from start to first data; None for a replay."""
     name_width = max((len(status.probe) for status in statuses), default=0)
     lines = [line for status in statuses for line in describe_probe(status, name_width)]
+    command = own_command()
     took = "" if seconds is None else f" First data after {seconds:.1f} s."
     lines += [
         "",
         f"Serving on {address}.{took}",
-        "  honeyguide flows --follow      connections as they come and go",
-        "  honeyguide workloads           who is who on this node",
-        "  honeyguide probes              what is measured, and the books",
+        f"  {command} flows --follow      connections as they come and go",
+        f"  {command} workloads           who is who on this node",
+        f"  {command} probes              what is measured, and the books",
         f"  {address}/metrics   Prometheus",
         f"  {address}/api/v1/flows   REST",
         "Stop with Ctrl-C.",
     ]
     return "\n".join(lines)
+
+
+def own_command() -> str:
+    """How this program is called from here: by its name when the shell finds it."""
+    if shutil.which("honeyguide"):
+        return "honeyguide"
+    beside = Path(sys.executable).with_name("honeyguide")
+    return os.path.relpath(beside) if beside.exists() else f"{sys.executable} -m collector"
 
 
 def describe_probe(status: ProbeStatus, name_width: int) -> list[str]:

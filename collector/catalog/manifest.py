@@ -55,12 +55,14 @@ class Record(Part):
     key identifies a row across snapshots; cumulative: counters; once: fields that become non-zero one time; born: zero
     for what is older than the agent, so that counting starts at its first value.
     payload: rows hold what applications sent; they are never written to a recording.
-    Rows come from ring (its books: `account`), snapshot and map, any of them; derived: a decoder makes them.
+    Rows come from ring (its books: `account`; ring_times as large as other rings), snapshot and map, any of them;
+    derived: a decoder makes them.
     """
 
     struct: str
     ring: str = ""
     account: str = ""
+    ring_times: Literal[1, 2, 4, 8, 16] = 1
     map: str = ""
     snapshot: SnapshotOrigin | None = None
     derived: bool = False

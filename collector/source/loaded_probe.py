@@ -101,7 +101,7 @@ class LoadedProbe:
             if record.ring and self._settings.perf_buffer:
                 self._object.use_perf_buffer(record.ring, processors)
             elif record.ring:
-                self._object.resize_map(record.ring, self._settings.ring_bytes)
+                self._object.resize_map(record.ring, self._settings.ring_bytes * record.ring_times)
         self._set_variables()
         self._object.load()
 
@@ -163,7 +163,7 @@ class LoadedProbe:
         for record in self.probe.manifest.record:
             dtype = self.probe.schemas[record.struct].dtype if record.struct in self.probe.schemas else None
             if record.ring and dtype is not None:
-                kernel_map, size = self._object.map(record.ring), self._settings.ring_bytes
+                kernel_map, size = self._object.map(record.ring), self._settings.ring_bytes * record.ring_times
                 if self._settings.perf_buffer:
                     self._rings[record.struct] = PerfBuffer(self._libbpf, kernel_map, size, dtype)
                 else:

@@ -22,7 +22,8 @@ from collector.source.uprobe_link import TRACE_UPROBE_MULTI, link_functions
 
 RINGBUF, PERF_EVENT_ARRAY = 27, 4
 PERCPU_TYPES = (5, 6, 10, 21)  # enum bpf_map_type: PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH, PERCPU_CGROUP_STORAGE
-LOG_BYTES = 1 << 16
+LOG_BYTES = 1 << 20  # older kernels refuse the program when the log does not fit
+NOISE = ("BEGIN PROG LOAD LOG", "RLIMIT_MEMLOCK", "Error in bpf_object__probe_loading")
 Detach = Callable[[], object]
 
 
@@ -134,7 +135,8 @@ class ProgramObject:
         """The last words of the verifier when it spoke, libbpf's first warning otherwise."""
         spoken = [log.value.decode(errors="replace") for log in self._logs if log.value]  # type: ignore[attr-defined]
         lines = [line for line in (spoken[-1] if spoken else "").splitlines() if line and not line.startswith("processed ")]
-        warnings = [line.removeprefix("libbpf: ") for line in self.libbpf.take_log() if "BEGIN PROG LOAD LOG" not in line]
+        told = [line.removeprefix("libbpf: ") for line in self.libbpf.take_log()]
+        warnings = [line for line in told if not any(noise in line for noise in NOISE)]
         return "; ".join([*warnings[:1], *lines[-2:]]) or error.cause
 
     def attach(self, program: str) -> None:
