@@ -29,7 +29,9 @@ class RingBuffer:
         self._size = size
         self._stride = HEADER_BYTES + (dtype.itemsize + 7) // 8 * 8
         self._consumer_page = mmap.mmap(file_descriptor, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
-        self._producer_pages = mmap.mmap(file_descriptor, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
+        # Of the second mapping of the data only what one record can reach: every mapped page counts as ours, in use or not.
+        reach = (self._stride + page - 1) // page * page
+        self._producer_pages = mmap.mmap(file_descriptor, page + size + reach, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
         self._consumer = np.frombuffer(self._consumer_page, dtype=np.uint64, count=1)
         self._producer = np.frombuffer(self._producer_pages, dtype=np.uint64, count=1)
         self._record = np.dtype(
@@ -69,15 +71,19 @@ class RingBuffer:
     def _take_run(self, consumed: int, produced: int) -> tuple[Rows, int]:
         """(rows, bytes used up) of the longest run of complete records of the right size."""
         start = mmap.PAGESIZE + consumed % self._size
-        count = min((produced - consumed) // self._stride, LONGEST_RUN)
+        to_end = -(-(self._size - consumed % self._size) // self._stride)
+        count = min((produced - consumed) // self._stride, to_end, LONGEST_RUN)
         ready = np.frombuffer(self._producer_pages, dtype=self._record, count=count, offset=start)
         length = ready["length"].copy()
         usable = ((length & BUSY) == 0) & ((length & LENGTH) == self._dtype.itemsize)
         run = count if usable.all() else int(np.argmin(usable))
         if run == 0:
             return np.empty(0, self._dtype), self._step_over(start)
+        octets = np.frombuffer(self._producer_pages, np.uint8, count=run * self._stride, offset=start).reshape(run, self._stride)
+        payload = octets[:, HEADER_BYTES : HEADER_BYTES + self._dtype.itemsize]
         kept = (length[:run] & DISCARDED) == 0
-        return ready["payload"][:run][kept], run * self._stride
+        rows: Rows = (payload.copy() if kept.all() else payload[kept]).view(self._dtype).reshape(-1)
+        return rows, run * self._stride
 
     def _step_over(self, start: int) -> int:
         """Bytes to skip for a finished record of the wrong size; 0 while it is being written."""
