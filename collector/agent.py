@@ -19,6 +19,9 @@ from collector.clock import Clock, SystemClock
 from collector.drain_pace import DrainPace
 from collector.node import Node, build_node
 from collector.settings import Settings
+from collector.source.capture_file import is_capture
+from collector.source.capture_probe import read_capture_probes
+from collector.source.capture_source import CaptureSource
 from collector.source.interface import Source
 from collector.source.kernel_source import KernelSource
 from collector.source.recording import RecordingWriter
@@ -105,10 +108,19 @@ def run_agent(settings: Settings) -> int:
     return 0
 
 
+def open_file(settings: Settings, path: Path) -> ReplaySource | CaptureSource:
+    """A recording or a packet capture, opened; RecordingError when it is neither."""
+    if is_capture(path):
+        source: ReplaySource | CaptureSource = CaptureSource(path, read_capture_probes(shipped_places()), settings.dns_ports)
+    else:
+        source = ReplaySource(path)
+    source.open()
+    return source
+
+
 def replay(settings: Settings, path: Path, serve_after: bool) -> int:
     """`honeyguide replay FILE`: a summary; with serve_after the API and metrics of what was replayed, until a signal."""
-    source = ReplaySource(path)
-    source.open()
+    source = open_file(settings, path)
     with ExitStack() as stack:
         stack.callback(source.close)
         node = build_node(settings, source.clock, source, os.environ)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
 from collector.batch import Batch
+from collector.decode.captured_requests import CapturedRequestDecoder
 from collector.decode.decision import Decision
 from collector.decode.dns_lookups import LookupDecoder
 from collector.decode.exchanges import ExchangeDecoder
@@ -40,4 +41,5 @@ class SteeringDecoder(Protocol):
 DECODERS: dict[str, Callable[..., Decoder]] = {
     "dns": LookupDecoder,
     "exchanges": ExchangeDecoder,
+    "segments": CapturedRequestDecoder,
 }
