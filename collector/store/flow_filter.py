@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network
 
@@ -14,7 +14,7 @@ from collector.store.row_tests import SideTest, Test, all_of, code_test, end_col
 from collector.store.workload_names import WorkloadNames
 
 Network = IPv4Network | IPv6Network
-Names = Mapping[str, tuple[str, ...]]
+Names = Mapping[str, Sequence[str]]
 MAPPED_IPV4 = int(IPv6Address("::ffff:0:0"))
 HALF = 2**64 - 1
 LISTENING = ("listening", "listen_ended")
@@ -78,11 +78,11 @@ def _end_tests(asked: FlowFilter, names: WorkloadNames) -> list[Test]:
     for end, sides in ((asked.local, ("local",)), (asked.peer, ("peer",)), (asked.either, ("local", "peer"))):
         numbers = end.workload_numbers(names)
         if numbers is not None:
-            tests.append(_any_side(sides, workload_test(numbers)))
+            tests.append(any_side(sides, workload_test(numbers)))
         if end.networks:
-            tests.append(_any_side(sides, _network_test(end.networks)))
+            tests.append(any_side(sides, _network_test(end.networks)))
         if end.ports:
-            tests.append(_any_side(sides, _port_test(end.ports)))
+            tests.append(any_side(sides, _port_test(end.ports)))
         if end.processes:
             tests.append(process_test(end.processes))
     return tests
@@ -93,7 +93,7 @@ def _port_test(ports: tuple[int, ...]) -> SideTest:
     return lambda rows, side: np.isin(rows[end_column(side, "port")], wanted)
 
 
-def _any_side(sides: tuple[str, ...], test: SideTest) -> Test:
+def any_side(sides: tuple[str, ...], test: SideTest) -> Test:
     if len(sides) == 1:
         return lambda rows: test(rows, sides[0])
     return lambda rows: test(rows, "local") | test(rows, "peer")

@@ -60,7 +60,7 @@ Coded = tuple[Column, list[str]]  # code of each row, shape (n,), and the text o
 Coder = Callable[[Rows, Names, WorkloadNames], Coded]
 
 
-def _by_workload(column: str, text: Callable[[Workload], str]) -> Coder:
+def by_workload(column: str, text: Callable[[Workload], str]) -> Coder:
     def code(rows: Rows, tables: Names, names: WorkloadNames) -> Coded:
         numbers, which = np.unique(rows[column], return_inverse=True)
         codes: dict[str, int] = {}
@@ -90,16 +90,16 @@ def server_port(rows: Rows, tables: Names) -> Column:
     return np.where(serving, rows["local_port"], np.where(calling, rows["remote_port"], 0))
 
 
-def _pod(workload: Workload) -> str:
+def pod_label(workload: Workload) -> str:
     return label(workload) if workload.kind is WorkloadKind.POD else ""
 
 
 GROUP_KEYS: dict[str, Coder] = {
-    "workload": _by_workload("local", label),
-    "peer": _by_workload("peer", label),
-    "namespace": _by_workload("local", lambda workload: workload.namespace),
-    "peer_namespace": _by_workload("peer", lambda workload: workload.namespace),
-    "pod": _by_workload("local", _pod),
+    "workload": by_workload("local", label),
+    "peer": by_workload("peer", label),
+    "namespace": by_workload("local", lambda workload: workload.namespace),
+    "peer_namespace": by_workload("peer", lambda workload: workload.namespace),
+    "pod": by_workload("local", pod_label),
     "process": _by_value(lambda rows, tables: rows["command"], lambda command: command_text(bytes(command))),  # type: ignore[call-overload]
     "port": _by_value(server_port, str),
     "protocol": _by_code("protocol"),
