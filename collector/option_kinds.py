@@ -85,6 +85,7 @@ Bytes = Annotated[
 ]
 Seconds = Annotated[float, BeforeValidator(read_seconds), Kind("", "TIME", show_seconds)]
 Count = Annotated[int, Kind("", "N")]
+Ratio = Annotated[float, Kind("", "RATIO", lambda value: f"{value:g}")]
 Switch = Annotated[bool, Kind("true or false", "", lambda value: str(value).lower())]
 ProbeNames = Annotated[tuple[Annotated[str, AfterValidator(_check_probe_name)], ...], BeforeValidator(_split), _PROBE_LIST]
 Folders = Annotated[

@@ -22,6 +22,7 @@ from collector.option_kinds import (
     OptionalFile,
     Ports,
     ProbeNames,
+    Ratio,
     Seconds,
     Switch,
     Token,
@@ -64,8 +65,16 @@ class Settings(BaseModel):
     max_processes: Count = Field(20_000, ge=100, le=1_000_000, description="Processes remembered; the longest gone go first.")
     cidr: Classes = Field((), description="Names for address ranges of your own, e.g. office=10.1.0.0/16.")
 
+    trace_ratio: Ratio = Field(
+        0.01, ge=0, le=1, description="Part of all requests that become spans, beside errors and slow ones."
+    )
+    traces_per_second: Count = Field(100, ge=0, le=100_000, description="At most so many spans a second; 0: none.")
+    slow_request: Seconds = Field(1.0, ge=0.001, le=3600, description="A request that took so long is wanted as a span.")
+
     prometheus: Switch = Field(True, description="Serve /metrics.")
-    otlp_endpoint: Endpoint = Field("", description="Push metrics over OTLP to here; empty: what OTEL_* says, else nowhere.")
+    otlp_endpoint: Endpoint = Field(
+        "", description="Push metrics and spans over OTLP to here; empty: what OTEL_* says, else nowhere."
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], choice("debug", "info", "warning", "error")] = Field(
         "warning", description="The least serious messages that are logged."
     )

@@ -15,6 +15,7 @@ KEPT_NS = 10_000_000_000
 CALLS_PER_REQUEST = 32  # of a sampled server request, at most so many calls are kept for its sake
 CLIENT, SERVER = 1, 2
 TIME_BITS = 54  # 208 days of nanoseconds; the rest numbers the thread
+LATEST = np.uint64(1 << 62)  # whatever a row says, sums stay in range
 KIN_DTYPE = np.dtype([("thread", "u8"), ("start", "i8"), ("end", "i8"), ("role", "u4"), ("room", "i4")])
 
 
@@ -35,11 +36,12 @@ def places_of(rows: Rows) -> Places:
     """thread: one number for process and thread, uint64; times: int64 boot ns."""
     process, thread = rows["process"].astype(np.uint64), rows["thread"].astype(np.uint64)
     known = (process != 0) & (thread != 0)
-    start = rows["observed_at"].astype(np.int64)
+    start = np.minimum(rows["observed_at"], LATEST).astype(np.int64)
+    end = start + np.minimum(rows["duration"], LATEST).astype(np.int64)
     return Places(
         np.where(known, (process << np.uint64(32)) | thread, 0),
         start,
-        start + rows["duration"].astype(np.int64),
+        end,
         rows["role"].copy(),
     )
 

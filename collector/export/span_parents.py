@@ -6,6 +6,7 @@ several things at once (an event loop, pipelining): there the thread proves noth
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from collector.batch import Column, Rows
 
 SERVER = 2
 SERVED_DTYPE = np.dtype([("thread", "u8"), ("start", "i8"), ("end", "i8"), ("flow", "u8"), ("seen", "i8"), ("answered", "?")])
+LATEST = np.uint64(1 << 62)  # whatever a row says, sums stay in range
 KEPT_ROWS = 131_072
 
 
@@ -37,29 +39,30 @@ class ParentLinks:
         """All rows of a batch of `request`. What had no answer is taken to have occupied its thread until now."""
         if not len(rows):
             return
-        self._clock = max(self._clock, int((rows["observed_at"] + rows["duration"]).max()))
-        known = rows[(rows["role"] == SERVER) & (rows["thread"] != 0) & (rows["process"] != 0)][-self._limit :]
+        starts = starts_of(rows)
+        ends = starts + np.minimum(rows["duration"], LATEST).astype(np.int64)
+        self._clock = max(self._clock, int(ends.max()))
+        known = np.flatnonzero((rows["role"] == SERVER) & (thread_of(rows) != 0))[-self._limit :]
         served = np.zeros(len(known), SERVED_DTYPE)
-        served["thread"], served["flow"], served["start"] = thread_of(known), known["flow"], known["observed_at"]
-        served["answered"] = known["duration"] != 0
-        served["end"] = np.where(served["answered"], known["observed_at"] + known["duration"], self._clock)
+        served["thread"], served["flow"], served["start"] = thread_of(rows)[known], rows["flow"][known], starts[known]
+        served["answered"] = rows["duration"][known] != 0
+        served["end"] = np.where(served["answered"], ends[known], self._clock)
         served["seen"] = self._clock
         self._write(served)
 
-    def causes(self, calls: Rows) -> list[Cause | None]:
-        """One per call. Ask as late as possible: a request that is still running is not known yet."""
-        if not len(calls):
+    def causes(self, calls: Sequence[tuple[int, int]]) -> list[Cause | None]:
+        """One per call, which is (thread as `thread_of` numbers it, start in boot ns).
+
+        Ask as late as possible: a request that is still running is not known yet.
+        """
+        if not calls:
             return []
-        threads, starts = thread_of(calls), calls["observed_at"].astype(np.int64)
         served = self._served[: self._written]
-        served = served[np.isin(served["thread"], threads)]
+        served = served[np.isin(served["thread"], np.array([thread for thread, _ in calls], np.uint64))]
         served = served[np.lexsort((served["start"], served["thread"]))]
         single = served[~np.isin(served["thread"], busy_threads(served))]
         since = self._known_since()
-        return [
-            find_cause(single, thread, start) if thread and start >= since else None
-            for thread, start in zip(threads.tolist(), starts.tolist(), strict=True)
-        ]
+        return [find_cause(single, thread, start) if thread and start >= since else None for thread, start in calls]
 
     def _write(self, served: Rows) -> None:
         """Grows up to the limit, then the oldest are overwritten."""
@@ -96,10 +99,16 @@ def busy_threads(served: Rows) -> Column:
 def find_cause(served: Rows, thread: int, start: int) -> Cause | None:
     """The request that was being served there at that moment; `served` is sorted and does not overlap."""
     first, behind = np.searchsorted(served["thread"], np.array([thread, thread + 1], np.uint64))
-    at = int(np.searchsorted(served["start"][first:behind], start, "right")) - 1 + int(first)
+    at = int(np.searchsorted(served["start"][first:behind], np.int64(min(start, int(LATEST))), "right")) - 1 + int(first)
     if at < first or not served["answered"][at] or start >= served["end"][at]:
         return None
     return Cause(int(served["flow"][at]), int(served["start"][at]))
+
+
+def starts_of(rows: Rows) -> Column:
+    """int64 boot ns."""
+    starts: Column = np.minimum(rows["observed_at"], LATEST).astype(np.int64)
+    return starts
 
 
 def thread_of(rows: Rows) -> Column:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from collector.batch import Batch, Rows
+from collector.batch import Batch
 from collector.export.attribute_text import valid_text
 from collector.export.span_content import CLIENT, SERVER, Details, RequestFacts, SpanContent, describe_request
 from collector.export.span_identity import RemoteParent, read_trace_parent
@@ -19,15 +19,25 @@ from collector.workload import UNKNOWN
 KINDS = {SERVER: Span.SPAN_KIND_SERVER, CLIENT: Span.SPAN_KIND_CLIENT}
 ERROR = Status(code=Status.STATUS_CODE_ERROR)
 LONGEST_NAME = 256
-OBJECT_BYTES = 400  # what a waiting span takes beside its encoded part
+LATEST = 2**64 - 1
+OBJECT_BYTES = 800  # what a waiting span takes beside its encoded part
 WORDS = ("role", "protocol", "outcome", "transport", "operation", "resource", "status", "error_type")
 OVERFLOWED = "_OTHER"
 
 
+class RequestPlace(NamedTuple):
+    """Where and when it was. thread: as `thread_of` numbers it, 0 not known; start: boot ns."""
+
+    role: str
+    thread: int
+    flow: int
+    start: int
+
+
 @dataclass(slots=True)
 class PendingSpan:
-    """local, peer: workload numbers. remote: what the traceparent names. row: shape (1,), of servers and calls until
-    they are placed.
+    """local, peer: workload numbers. remote: what the traceparent names. place: until it is placed in
+    a trace.
 
     parent_id and method are what is known so far of its place in the trace. size: bytes of memory at first, about.
     """
@@ -38,7 +48,7 @@ class PendingSpan:
     span_id: bytes
     remote: RemoteParent | None
     body: bytes
-    row: Rows | None = None
+    place: RequestPlace | None = None
     parent_id: bytes = b""
     flags: int = 0
     method: str = "none"
@@ -46,7 +56,7 @@ class PendingSpan:
     size: int = 0
 
     def __post_init__(self) -> None:
-        self.size = len(self.body) + OBJECT_BYTES + (self.row.nbytes if self.row is not None else 0)
+        self.size = len(self.body) + OBJECT_BYTES
 
 
 class RowReader:
@@ -93,16 +103,23 @@ class RowReader:
         remote = read_trace_parent(facts.details.trace_parent)
         local, peer = (int(columns[side][index]) if side in columns else UNKNOWN for side in ("local", "peer"))
         body = self._encode(facts, content)
-        row = self._batch.rows[index : index + 1].copy() if facts.role in KINDS else None
-        return PendingSpan(local, peer, columns["trace_id"][index], columns["span_id"][index], remote, body, row)
+        place = place_of(facts) if facts.role in KINDS else None
+        return PendingSpan(local, peer, columns["trace_id"][index], columns["span_id"][index], remote, body, place)
 
     def _encode(self, facts: RequestFacts, content: SpanContent) -> bytes:
-        start = max(facts.fields["observed_at"] + self._offset, 0)
+        start = min(max(facts.fields["observed_at"] + self._offset, 0), LATEST)
         span = Span(
             name=valid_text(content.name)[:LONGEST_NAME],
             kind=KINDS.get(facts.role, Span.SPAN_KIND_UNSPECIFIED),
             start_time_unix_nano=start,
-            end_time_unix_nano=start + facts.fields["duration"],
+            end_time_unix_nano=min(start + facts.fields["duration"], LATEST),
             status=ERROR if content.is_error else None,
         )
         return bytes(span.SerializeToString()) + encode_attributes(content.attributes)
+
+
+def place_of(facts: RequestFacts) -> RequestPlace:
+    process, thread = facts.fields["process"], facts.fields["thread"]
+    return RequestPlace(
+        facts.role, process << 32 | thread if process and thread else 0, facts.fields["flow"], facts.fields["observed_at"]
+    )

@@ -6,17 +6,15 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from collector.batch import Rows
+from collector.export.span_content import CLIENT, SERVER
 from collector.export.span_identity import REMOTE_PARENT, RemoteParent
-from collector.export.span_parents import SERVER, Cause, ParentLinks
+from collector.export.span_parents import Cause, ParentLinks
 from collector.export.span_rows import PendingSpan
 
 SAMPLED = 1
 LOCAL_PARENT = 0x100  # Span.flags: it is known whether the parent is remote, and it is not
 SERVERS_KEPT = 4096
-CLIENT = 1
 
 
 class ServerSpan(NamedTuple):
@@ -47,29 +45,28 @@ class TracePlaces:
             span.flags, span.method = span.remote.flags | SAMPLED | REMOTE_PARENT, "traceparent"
         if not is_call(span):
             self._keep_server(span)
-            span.row = None
+            span.place = None
 
     def _keep_server(self, span: PendingSpan) -> None:
-        if span.row is None or span.row["role"][0] != SERVER:
+        if span.place is None or span.place.role != SERVER:
             return
-        cause = Cause(int(span.row["flow"][0]), int(span.row["observed_at"][0]))
+        cause = Cause(span.place.flow, span.place.start)
         self._servers[cause] = ServerSpan(span.trace_id, span.span_id, span.remote)
         if len(self._servers) > SERVERS_KEPT:
             self._servers.popitem(last=False)
 
     def place_calls(self, calls: Sequence[PendingSpan]) -> None:
         """By what has become known of their threads meanwhile."""
-        rows = [span.row for span in calls if span.row is not None]
-        causes = self._links.causes(np.concatenate(rows)) if rows else []
-        for span, cause in zip([span for span in calls if span.row is not None], causes, strict=True):
+        causes = self._links.causes([(span.place.thread, span.place.start) if span.place else (0, 0) for span in calls])
+        for span, cause in zip(calls, causes, strict=True):
             server = self._servers.get(cause) if cause is not None else None
             # A call with a traceparent of its own has a closer parent, unless the header was only passed on (a proxy).
             if server is not None and (span.remote is None or span.remote == server.remote):
                 span.trace_id, span.parent_id = server.trace_id, server.span_id
                 span.flags, span.method = SAMPLED | LOCAL_PARENT, "thread"
-            span.row = None
+            span.place = None
 
 
 def is_call(span: PendingSpan) -> bool:
     """Whether it may turn out to belong to a server's span: a client's, on a known thread."""
-    return span.row is not None and span.row["role"][0] == CLIENT and bool(span.row["thread"][0])
+    return span.place is not None and span.place.role == CLIENT and span.place.thread != 0

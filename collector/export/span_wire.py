@@ -22,6 +22,7 @@ RESOURCE_SPANS = RESOURCE = SCOPE = 1
 SCOPE_SPANS = SPANS = 2
 SCHEMA = 3
 ATTRIBUTES = 9
+VARYING = frozenset(("client.port", "network.peer.port", "http.request.body.size", "http.response.body.size"))
 
 
 def delimited(number: int, content: bytes) -> bytes:
@@ -40,10 +41,29 @@ def varint(number: int) -> bytes:
     return bytes(parts)
 
 
-@lru_cache(maxsize=8192, typed=True)
 def encode_attribute(name: str, value: AttributeValue) -> bytes:
-    """One of Span.attributes. Most are the same again and again."""
+    """One of Span.attributes."""
+    if name in VARYING and type(value) is int and 0 <= value < 1 << 63:
+        return _encode_number(name, value)
+    return _encode_value(name, value)
+
+
+@lru_cache(maxsize=8192, typed=True)
+def _encode_value(name: str, value: AttributeValue) -> bytes:
+    """Most come again and again."""
     return delimited(ATTRIBUTES, key_value(name, value).SerializeToString())
+
+
+def _encode_number(name: str, value: int) -> bytes:
+    """These do not: without a message, in half the time."""
+    number = varint(value)
+    content = b"%b\x12%c\x18%b" % (_encode_key(name), len(number) + 1, number)
+    return delimited(ATTRIBUTES, content)
+
+
+@lru_cache(maxsize=256)
+def _encode_key(name: str) -> bytes:
+    return KeyValue(key=name).SerializeToString()  # type: ignore[no-any-return]
 
 
 def encode_attributes(attributes: Mapping[str, AttributeValue]) -> bytes:
