@@ -16,9 +16,10 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from collector.api.flow_routes import FlowRoutes
 from collector.api.landing_page import POLICY, landing_page
 from collector.api.node_routes import NodeRoutes
-from collector.api.parameters import refuse_repeated
 from collector.api.reference_page import reference_page
 from collector.api.refusals import REFUSED_TEXTS, ErrorAnswer, add_refusals, refuse
+from collector.api.repeated_parameters import refuse_repeated
+from collector.api.request_routes import RequestRoutes
 from collector.api.security import Guard, Security
 from collector.api.view import AgentView, HealthState
 
@@ -46,7 +47,7 @@ def create_app(agent: AgentView, security: Security, stopping: Callable[[], bool
     app = FastAPI(
         title="honeyguide",
         version=agent.version,
-        description="Every connection, name lookup and process of one Linux node, by workload.",
+        description="Every connection, request, name lookup and process of one Linux node, by workload.",
         docs_url=None,
         redoc_url=None,
         lifespan=_with_few_threads,
@@ -55,6 +56,7 @@ def create_app(agent: AgentView, security: Security, stopping: Callable[[], bool
     )
     api = APIRouter(prefix=PREFIX, dependencies=[Depends(refuse_repeated)], responses=REFUSED)
     api.include_router(FlowRoutes(agent, stopping).router())
+    api.include_router(RequestRoutes(agent, stopping).router())
     api.include_router(NodeRoutes(agent).router())
     app.include_router(api)
     app.include_router(_plain_routes(agent))

@@ -1,4 +1,4 @@
-"""Server-sent events (WHATWG HTML, 9.2): flows as they come and go, for readers that may be slow, or gone."""
+"""Server-sent events (WHATWG HTML, 9.2): rows as they come, for readers that may be slow, or gone."""
 
 from __future__ import annotations
 
@@ -24,17 +24,21 @@ RETRY_MILLISECONDS = 2000
 RecordMaker = Callable[[Rows], list[dict[str, Any]]]
 
 
-class FlowEvents(Response):
-    """Ends when the reader goes or `stopping` says so. A reader that does not read loses rows, and nobody waits for it."""
+class Events(Response):
+    """Ends when the reader goes or `stopping` says so. A reader that does not read loses rows, and nobody waits for it.
+
+    name: of the events that hold rows.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, followers: Followers, make_records: RecordMaker, stopping: Callable[[], bool]) -> None:
+    def __init__(self, followers: Followers, make_records: RecordMaker, stopping: Callable[[], bool], name: str) -> None:
         super().__init__()
         del self.headers["content-length"]
         self._followers = followers
         self._make_records = make_records
         self._stopping = stopping
+        self._name = name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -75,7 +79,7 @@ class FlowEvents(Response):
             return ""
         records = await run_in_threadpool(self._make_records, rows)
         notice = event("lost", {"rows": lost}) if lost else ""
-        return notice + "".join(event("flow", record) for record in records)
+        return notice + "".join(event(self._name, record) for record in records)
 
 
 async def _end_with_reader(receive: Receive, tasks: TaskGroup) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
-from collector.api.event_stream import FlowEvents
+from collector.api.event_stream import Events
 from collector.api.flow_answers import FlowsAnswer, GroupsAnswer, LookupsAnswer, group_record
 from collector.api.flow_records import FLOW_COLUMNS, flow_pieces, flow_records
 from collector.api.lookup_records import LOOKUP_COLUMNS, lookup_pieces
@@ -33,16 +33,17 @@ OTHER_FORMATS: dict[str, Any] = {
 }
 
 
-EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "Events `flow`, `lost` and `end`; the data of `flow` is a FlowRecord.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
-    },
-    **{
-        status: {"description": text, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}}}}
-        for status, text in {**REFUSED_TEXTS, 429: "As many readers follow already as may."}.items()
-    },
-}
+def describe_events(name: str, record: str) -> dict[int | str, dict[str, Any]]:
+    """The answers of a stream whose rows are such records in events of that name."""
+    refused = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}}}
+    texts = {**REFUSED_TEXTS, 429: "As many readers follow already as may."}
+    return {
+        200: {
+            "description": f"Events `{name}`, `lost` and `end`; the data of `{name}` is a {record}.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        **{status: {"description": text, "content": refused} for status, text in texts.items()},
+    }
 
 
 def several_formats(description: str) -> dict[int | str, dict[str, Any]]:
@@ -70,7 +71,8 @@ class FlowRoutes:
         router = APIRouter(tags=["traffic"])
         formats = several_formats("Flows, or groups of them.")
         router.add_api_route("/flows", self.flows, response_model=FlowsAnswer | GroupsAnswer, responses=formats)
-        router.add_api_route("/flows/stream", self.follow, response_class=FlowEvents, status_code=200, responses=EVENTS)
+        events = describe_events("flow", "FlowRecord")
+        router.add_api_route("/flows/stream", self.follow, response_class=Events, status_code=200, responses=events)
         formats = several_formats("Name lookups, newest first.")
         router.add_api_route("/lookups", self.lookups, response_model=LookupsAnswer, responses=formats)
         router.add_api_route("/services/map", self.services_map, response_model=MapAnswer)
@@ -101,7 +103,7 @@ class FlowRoutes:
             fitting = rows[self._matching(wanted, stored)(rows)]
             return flow_records(fitting, stored.flows.names, stored.names)
 
-        return FlowEvents(self._agent.flows.followers, records, self._stopping)
+        return Events(self._agent.flows.followers, records, self._stopping, "flow")
 
     @staticmethod
     def _matching(wanted: FlowFilter, stored: Stored) -> Test:

@@ -108,6 +108,8 @@ LINKS = (
     ("/metrics", "Prometheus metrics"),
     ("/api/v1/flows?limit=20", "Flows"),
     ("/api/v1/flows?group_by=workload,peer", "Flows by workload"),
+    ("/api/v1/requests?limit=20", "Requests"),
+    ("/api/v1/requests?since=5m&amp;group_by=workload,route", "Requests by route"),
     ("/api/v1/lookups?limit=20", "Lookups"),
     ("/api/v1/services/map", "Service map"),
     ("/api/v1/workloads", "Workloads"),

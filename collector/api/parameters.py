@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from collector.api.moments import ALLOWED as MOMENTS
@@ -46,14 +45,6 @@ def words(parameter: str, values: list[str]) -> tuple[str, ...]:
     if not all(parts):
         raise ParameterError(parameter, f"{parameter} has an empty value.", "at least one letter; leave it out for anything")
     return parts
-
-
-def refuse_repeated(request: Request) -> None:
-    """Route dependency: a parameter that takes one value and is given two is a mistake, whichever would win."""
-    given = [name for name, _ in request.query_params.multi_items()]
-    for name in given:
-        if given.count(name) > 1 and name not in REPEATABLE:
-            raise ParameterError(name[:100], f"{name[:100]} is given {given.count(name)} times.", "once")
 
 
 class Page(BaseModel):
@@ -139,7 +130,7 @@ class FlowChoice(WorkloadChoice):
         ends[self.side] = self.end(
             processes=words("process", self.process),
             networks=_networks("address", self.address),
-            ports=_ports("port", self.port),
+            ports=read_ports("port", self.port),
         )
         codes = {name: words(name[:-1], getattr(self, name[:-1])) for name in ("protocols", "roles", "states", "outcomes")}
         return FlowFilter(ends["either"], ends["local"], self._peer(ends["peer"]), **codes, since_ns=since_ns, until_ns=until_ns)
@@ -151,7 +142,7 @@ class FlowChoice(WorkloadChoice):
             )
         if self.side == "peer":
             return end
-        networks, ports = _networks("peer_address", self.peer_address), _ports("peer_port", self.peer_port)
+        networks, ports = _networks("peer_address", self.peer_address), read_ports("peer_port", self.peer_port)
         return EndFilter(workloads=words("peer_workload", self.peer_workload), networks=networks, ports=ports)
 
 
@@ -234,14 +225,6 @@ class NoParameters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-REPEATABLE = {
-    name
-    for model in (FlowParameters, LookupParameters, ProcessParameters)
-    for name, info in model.model_fields.items()
-    if info.default_factory is list
-}
-
-
 def _networks(parameter: str, values: list[str]) -> tuple[Network, ...]:
     networks = []
     for text in words(parameter, values):
@@ -254,7 +237,8 @@ def _networks(parameter: str, values: list[str]) -> tuple[Network, ...]:
     return tuple(networks)
 
 
-def _ports(parameter: str, values: list[str]) -> tuple[int, ...]:
+def read_ports(parameter: str, values: list[str]) -> tuple[int, ...]:
+    """Port numbers; ParameterError for what is none."""
     ports = words(parameter, values)
     for text in ports:
         if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):

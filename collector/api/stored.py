@@ -8,6 +8,7 @@ from collector.api.moments import write_moment
 from collector.api.view import AgentView
 from collector.store.flows import FlowView
 from collector.store.lookups import LookupView
+from collector.store.requests import RequestView
 from collector.store.workload_names import WorkloadNames
 
 
@@ -17,6 +18,7 @@ class Stored:
 
     flows: FlowView
     lookups: LookupView
+    requests: RequestView
     names: WorkloadNames
     now_ns: int
 
@@ -32,11 +34,18 @@ class Stored:
         since = int(view.history[0]["time"][0]) if view.overwritten else 0
         return {"since": write_moment(since), "overwritten": view.overwritten, "lost": lost}
 
+    def complete_requests(self, agent: AgentView) -> dict[str, object]:
+        """The same for requests."""
+        view = self.requests
+        lost = sum(book.lost for book in agent.books() if book.probe in view.probes)
+        return {"since": write_moment(view.complete_from), "overwritten": view.overwritten, "lost": lost}
+
 
 def take(agent: AgentView) -> Stored:
     """Nothing is copied but references and the list of workloads; whoever filters does so afterwards."""
     with agent.lock:
-        return Stored(agent.flows.view(), agent.lookups.view(), WorkloadNames(agent.identities.workloads()), now_ns(agent))
+        names = WorkloadNames(agent.identities.workloads())
+        return Stored(agent.flows.view(), agent.lookups.view(), agent.requests.view(), names, now_ns(agent))
 
 
 def take_names(agent: AgentView) -> WorkloadNames:
