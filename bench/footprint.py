@@ -66,11 +66,12 @@ class Watched:
         print(f"{text:<8} rss {resident:6.1f} MiB   cpu {share:5.2f} % of a core", flush=True)
         self.cpu, self.at = cpu, now
 
-    def counted(self, port: int) -> int:
-        query = f"{self.address}/api/v1/flows?port={port}&role=client&state=closed&limit=1&since=1h"
-        with urllib.request.urlopen(query) as answer:
-            total: int = json.load(answer)["total"]
-        return total
+    def counted(self) -> int:
+        """Client connections closed, of all processes."""
+        with urllib.request.urlopen(f"{self.address}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        closed = [line for line in lines if line.startswith("honeyguide_tcp_connections_closed_total{")]
+        return int(sum(float(line.rsplit(" ", 1)[1]) for line in closed if 'flow_role="client"' in line))
 
     def lost(self) -> int:
         with urllib.request.urlopen(f"{self.address}/api/v1/health") as answer:
@@ -80,7 +81,7 @@ class Watched:
 
 def start_agent(log: Path) -> tuple[subprocess.Popen[bytes], str]:
     with log.open("wb") as out:
-        command = [sys.executable, "-m", "collector", "run", "--listen", "127.0.0.1:0", "--flow-history", "200000"]
+        command = [sys.executable, "-m", "collector", "run", "--listen", "127.0.0.1:0"]
         process = subprocess.Popen(command, stdout=out, stderr=out)
     for _ in range(300):
         for line in log.read_text().splitlines():
@@ -114,13 +115,15 @@ def measure(options: argparse.Namespace, watched: Watched) -> None:
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     threading.Thread(target=serve, args=(listener,), daemon=True).start()
     port, made = listener.getsockname()[1], [0]
+    before = watched.counted()
     client = threading.Thread(target=connect, args=(port, options.rate, options.load, made))
     client.start()
     while client.is_alive():
         client.join(10)
         watched.report("load")
     time.sleep(1)
-    print(f"connections made {made[0]}, counted by the agent {watched.counted(port)}, events lost {watched.lost()}")
+    counted = watched.counted() - before
+    print(f"connections made {made[0]}, counted by the agent (others' included) {counted}, events lost {watched.lost()}")
     print(f"highest resident memory {watched.highest:.1f} MiB")
 
 

@@ -17,15 +17,20 @@ from collector.aggregate.aggregator import AggregateSettings, Aggregator
 from collector.api.view import Health, HealthState, ProcessInfo
 from collector.catalog.probe_model import ProbeModel
 from collector.clock import NANOSECONDS, Clock
+from collector.decode.routes import RouteTable
+from collector.decode.sampling import RequestSampler
 from collector.enrich.enrichers import build_enrichers
 from collector.enrich.identity import Identities, build_identities
 from collector.enrich.names import NameTable
 from collector.enrich.peer import PeerEnricher
 from collector.enrich.process import Process
+from collector.enrich.route_enricher import RouteEnricher
 from collector.export.otlp import OtlpExporter
 from collector.export.otlp_settings import OtlpSettings, read_otlp_settings
 from collector.export.prometheus import render
 from collector.export.resource import Resources, read_machine_id, read_resources
+from collector.export.span_exporter import SpanExporter
+from collector.export.span_settings import read_span_settings
 from collector.health import HealthMonitor
 from collector.instruments import Snapshot
 from collector.pipeline import Pipeline, Rooms
@@ -36,6 +41,7 @@ from collector.source.interface import Source
 from collector.store.flows import FlowStore
 from collector.store.lookups import LookupStore
 from collector.store.requests import RequestStore
+from collector.workload import Workload
 
 LEAST_FRESH_SECONDS = 60.0
 SWEEP_SECONDS = 60.0
@@ -66,6 +72,9 @@ class Node:
     ready: bool = False
     fills: Mapping[tuple[str, str], float] = field(default_factory=dict)
     exporter: OtlpExporter | None = None
+    spans: SpanExporter | None = None
+    sampler: RequestSampler | None = None
+    routes: RouteEnricher | None = None
     _monitor: HealthMonitor = field(default_factory=HealthMonitor)
     _health: Health = field(default_factory=lambda: Health(HealthState.STARTING))
     _books: Sequence[Book] = ()
@@ -94,6 +103,11 @@ class Node:
     @property
     def identities(self) -> Identities:
         return self.pipeline.rooms.identities
+
+    def workload(self, number: int) -> Workload:
+        """What that number stands for now, for other threads."""
+        with self.lock:
+            return self.identities.workload(number)
 
     def processes(self) -> list[ProcessInfo]:
         with self.lock:
@@ -184,7 +198,8 @@ class Node:
             series=rooms.aggregator.counts(),
             rejected=dict(rooms.aggregator.rejected),
             peers=evidence,
-            identity_discards={**rooms.identities.counters(), **self.peers.counters()},
+            identity_discards={**rooms.identities.counters(), **self.peers.counters(), **self._route_counts()},
+            spans=self._span_counts(),
             store_rows={
                 **{f"flows_{name}": count for name, count in flows.live.items()},
                 "flows_history": flows.history,
@@ -206,6 +221,17 @@ class Node:
             started_at=self.started_at / NANOSECONDS,
         )
 
+    def _route_counts(self) -> Mapping[str, int]:
+        return {} if self.routes is None else self.routes.counters()
+
+    def _span_counts(self) -> dict[str, int]:
+        """outcome -> requests that became spans, or why not."""
+        if self.spans is None or self.sampler is None:
+            return {}
+        status = self.spans.status()
+        discarded = {f"discarded_{reason}": count for reason, count in status.discarded.items()}
+        return {**self.sampler.counters(), "exported": status.exported, **discarded}
+
     def _otlp_points(self) -> dict[str, int]:
         if self.exporter is None:
             return {}
@@ -218,6 +244,12 @@ class Node:
             self.exporter = OtlpExporter(self.otlp, self.resources, self.snapshot, self.version)
             self.exporter.start()
         return self.exporter
+
+    def start_spans(self) -> SpanExporter | None:
+        """The exporter of spans, running; None when none are wanted."""
+        if self.spans is not None:
+            self.spans.start()
+        return self.spans
 
     def summary(self) -> str:
         """What went through, for the end of a replay."""
@@ -237,13 +269,22 @@ def build_node(settings: Settings, clock: Clock, source: Source, environ: Mappin
     fresh = max(LEAST_FRESH_SECONDS, 3 * settings.snapshot_interval)
     local, peers = build_enrichers(identities, names, settings.networks, fresh)
     aggregate = AggregateSettings(settings.max_series, otlp.exponential if otlp else False)
+    routes = RouteEnricher(RouteTable())
     rooms = Rooms(
         identities,
         names,
-        (local, peers),
+        (local, peers, routes),
         Aggregator(aggregate, identities.workload),
         FlowStore(settings.flow_history, settings.max_connections),
         LookupStore(settings.lookup_history),
         RequestStore(),
     )
-    return Node(settings, clock, source, Pipeline(rooms, clock), peers, otlp, resources)
+    pipeline = Pipeline(rooms, clock)
+    node = Node(settings, clock, source, pipeline, peers, otlp, resources, routes=routes)
+    wanted = read_span_settings(environ, settings.otlp_endpoint)
+    if wanted is not None and settings.traces_per_second:
+        node.sampler = RequestSampler(settings.trace_ratio, settings.traces_per_second, settings.slow_request)
+        node.spans = SpanExporter(wanted, resources, node.workload, agent_version())
+        pipeline.decoder_options = {"exchanges": {"sampler": node.sampler}}
+        pipeline.spans = node.spans
+    return node

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from collector.aggregate.aggregator import Aggregator
 from collector.batch import Batch
@@ -22,6 +23,12 @@ from collector.enrich.names import NameTable
 from collector.store.flows import FlowStore
 from collector.store.lookups import LookupStore
 from collector.store.requests import RequestStore
+
+
+class SpanSink(Protocol):
+    def add(self, batch: Batch, wall_offset_ns: int) -> None:
+        """Takes every batch of requests; makes spans of those that are sampled."""
+        ...
 
 
 @dataclass(slots=True)
@@ -39,11 +46,16 @@ class Rooms:
 
 @dataclass(slots=True)
 class Pipeline:
-    """One thread calls `process`; whoever else wants to look holds `lock`, and only as long as a copy takes."""
+    """decoder_options: decoder -> keyword arguments. spans: where requests go that were sampled.
+
+    One thread calls `process`; whoever else wants to look holds `lock`, and only as long as a copy takes.
+    """
 
     rooms: Rooms
     clock: Clock
     lock: threading.RLock = field(default_factory=threading.RLock)
+    decoder_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    spans: SpanSink | None = None
     rows: dict[tuple[str, str], int] = field(default_factory=dict)
     _records: dict[tuple[str, str], Record] = field(default_factory=dict)
     _decoders: dict[tuple[str, str], Decoder] = field(default_factory=dict)
@@ -70,7 +82,7 @@ class Pipeline:
     def _decoder(self, probe: str, name: str) -> Decoder:
         """One for all records of a probe that name it."""
         if (probe, name) not in self._made:
-            self._made[(probe, name)] = DECODERS[name]()
+            self._made[(probe, name)] = DECODERS[name](**self.decoder_options.get(name, {}))
         return self._made[(probe, name)]
 
     def _decode(self, batch: Batch) -> list[Batch]:
@@ -103,6 +115,8 @@ class Pipeline:
             self.rooms.lookups.add(batch, offset)
         elif record.store == "requests":
             self.rooms.requests.add(batch, offset)
+            if self.spans is not None:
+                self.spans.add(batch, offset)
 
     def _wall_seconds(self) -> float:
         return (self.clock.boot_ns() + self.clock.offset_ns) / NANOSECONDS

@@ -41,6 +41,9 @@ INSTRUMENTS = {
         Instrument("honeyguide.store.rows", GAUGE, "{row}", "Rows kept for the API."),
         Instrument("honeyguide.store.discards", COUNTER, "{row}", "Rows no longer kept, by reason."),
         Instrument("honeyguide.otlp.points", COUNTER, "{point}", "Points pushed over OTLP, by outcome."),
+        Instrument(
+            "honeyguide.spans", COUNTER, "{request}", "Requests that became spans, what became of these, or why they did not."
+        ),
         Instrument("honeyguide.health", GAUGE, "1", "1: nothing was lost lately. 0: degraded, see /api/v1/health."),
     )
 }
@@ -63,6 +66,7 @@ class SelfFacts:
     store_rows: Mapping[str, int]
     store_discards: Mapping[str, int]
     otlp_points: Mapping[str, int]
+    spans: Mapping[str, int]
     healthy: bool
     started_at: float
     own_cost: tuple[float, int] = field(default_factory=lambda: (cpu_seconds(), resident_bytes()))
@@ -154,6 +158,7 @@ def limit_samples(facts: SelfFacts) -> dict[str, list[Sample]]:
         "honeyguide.store.rows": by("honeyguide.store", facts.store_rows),
         "honeyguide.store.discards": by("honeyguide.reason", facts.store_discards),
         "honeyguide.otlp.points": by("honeyguide.outcome", facts.otlp_points),
+        "honeyguide.spans": by("honeyguide.outcome", facts.spans),
     }
 
 

@@ -16,6 +16,7 @@ from collector.decode.decision import Decision
 from collector.decode.http_exchanges import HttpExchanges, many_requests_in
 from collector.decode.protocol_table import KnownProtocol, recognise
 from collector.decode.request import Conversation, Request, Side
+from collector.decode.request_details import request_details
 from collector.decode.request_record import (
     OUTCOME_NUMBERS,
     PROTOCOL_NUMBERS,
@@ -24,12 +25,17 @@ from collector.decode.request_record import (
     request_batch,
     request_schema,
 )
+from collector.decode.sampling import RequestSampler
+from collector.decode.trace_columns import find_traces, traces_of
 
 STREAMS_MAX = 65_536
 TRIES_MAX = 4  # exchanges that nobody recognises before the kernel is told to look away
 # enum stream_mode
 EXCHANGES, CHUNKS, IGNORED = 1, 2, 3
 IDLE_NS = 600_000_000_000
+ENDED = 2  # enum exchange_end: the connection closed
+RESTS_MAX = 4096
+TLS_PROBE = "tls_data"
 
 
 @dataclass(slots=True)
@@ -44,19 +50,31 @@ class Stream:
 
 
 class ExchangeDecoder:
-    """Bounded: the connection silent for longest is forgotten first."""
+    """Bounded: the connection silent for longest is forgotten first.
 
-    def __init__(self) -> None:
+    sampler: chooses the requests that become spans; their batches then have the column `details` (object: Request, or
+    None where it is not sampled). Without one nothing is sampled.
+    """
+
+    def __init__(self, sampler: RequestSampler | None = None) -> None:
+        self._sampler = sampler
         self._texts = RequestTexts()
         self._http = HttpExchanges(self._texts)
         self._streams: OrderedDict[int, Stream] = OrderedDict()
-        self._schema = request_schema("socket_data", self._texts)
+        self._rests: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        self._probe = ""
+        self._schema = request_schema("", self._texts)
         self._counters: Counter[str] = Counter()
         self._decisions: list[Decision] = []
 
     def decode(self, batch: Batch) -> list[Batch]:
         if not len(batch):
             return []
+        if batch.schema.probe != self._probe:
+            self._probe = batch.schema.probe
+            self._schema = request_schema(self._probe, self._texts)
+        if batch.schema.record == "request_rest":
+            self._keep_rests(batch.rows)
         if batch.schema.record == "socket_exchange":
             return self._decode_exchanges(batch.rows)
         if batch.schema.record == "socket_chunk":
@@ -70,8 +88,12 @@ class ExchangeDecoder:
 
     def counters(self) -> Mapping[str, int]:
         texts = self._texts
-        over = {"operations_over": texts.operations.overflowed, "resources_over": texts.resources.overflowed}
-        return {**self._counters, **over, "unreadable_heads": self._http.unreadable, "statuses_over": texts.statuses.overflowed}
+        over = {
+            "operations_over": texts.operations.overflowed,
+            "resources_over": texts.resources.overflowed,
+            "statuses_over": texts.statuses.overflowed,
+        }
+        return {**self._counters, **over, "unreadable_heads": self._http.unreadable}
 
     def expire(self, now_boot_ns: int) -> list[Batch]:
         """Forgets connections that have been silent for long."""
@@ -93,6 +115,8 @@ class ExchangeDecoder:
         others = np.flatnonzero(~is_http)
         if len(others):
             made += self._converse(source[others], [streams[inverse[row]] for row in others])
+        for flow in np.unique(source["flow"][source["end"] == ENDED]).tolist():
+            self._streams.pop(flow, None)
         return made
 
     def _stream(self, flow: int, row: np.void) -> Stream:
@@ -118,12 +142,36 @@ class ExchangeDecoder:
             self._counters["unrecognised_streams"] += 1
             self._decisions.append(Decision(flow, IGNORED))
 
+    def _keep_rests(self, source: Rows) -> None:
+        """Rests of long requests, until their exchange comes; of spans only they are needed."""
+        if self._sampler is None:
+            return
+        for row in source:
+            self._rests[int(row["flow"]), int(row["sequence"])] = row["bytes"][: row["captured"]].tobytes()
+        while len(self._rests) > RESTS_MAX:
+            self._rests.popitem(last=False)
+            self._counters["rests_forgotten"] += 1
+
     def _http_batch(self, source: Rows) -> Batch:
         rows = np.zeros(len(source), self._schema.dtype)
         copy_owner(source, rows)
         fill_times(source, rows)
         self._http.fill(source, rows)
-        return request_batch(self._schema, rows)
+        batch = request_batch(self._schema, rows)
+        if self._sampler is not None:
+            chosen = self._sampler.choose(rows, find_traces(source["request"], source["request_captured"]))
+            batch.columns["details"] = self._http_details(source, rows, np.flatnonzero(chosen))
+        return batch
+
+    def _http_details(self, source: Rows, rows: Rows, chosen: Column) -> Column:
+        details = np.full(len(rows), None, object)
+        scheme = "https" if self._probe == TLS_PROBE else "http"
+        for index in chosen:
+            row = source[index]
+            rest = self._rests.pop((int(row["flow"]), int(row["sequence"])), b"")
+            rows["sampled"][index] = 1
+            details[index] = request_details(request_head(row) + rest, response_head(row), rows[index], self._texts, scheme)
+        return details
 
     def _converse(self, source: Rows, streams: Sequence[Stream]) -> list[Batch]:
         """Feeds each exchange to the parser of its connection."""
@@ -160,6 +208,7 @@ class ExchangeDecoder:
             stream.conversation.lose(side)
         stream.positions[side] = at + int(row["length"])
         if row["closed"]:
+            self._streams.pop(int(row["flow"]), None)
             return stream.conversation.end(now)
         done = list(stream.conversation.feed(side, data, now))
         if len(data) < row["length"]:
@@ -174,7 +223,14 @@ class ExchangeDecoder:
         copy_owner(source, rows)
         for index, (_, request) in enumerate(found):
             self._fill(rows[index], request)
-        return [request_batch(self._schema, rows)]
+        batch = request_batch(self._schema, rows)
+        if self._sampler is not None:
+            chosen = self._sampler.choose(rows, traces_of(request.trace_parent for _, request in found))
+            rows["sampled"] = chosen
+            details = batch.columns["details"] = np.full(len(rows), None, object)
+            for place in np.flatnonzero(chosen).tolist():
+                details[place] = found[place][1]
+        return [batch]
 
     def _fill(self, row: np.void, request: Request) -> None:
         row["observed_at"] = request.started_at

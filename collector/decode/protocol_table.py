@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from collector.decode.protocols import http1
+from collector.decode.protocols import http1, http2, mysql_heads, postgresql_heads, redis_heads
 from collector.decode.protocols.http1 import Http1Conversation
+from collector.decode.protocols.http2 import Http2Conversation
+from collector.decode.protocols.mysql import MysqlConversation
+from collector.decode.protocols.postgresql import PostgresqlConversation
+from collector.decode.protocols.redis import RedisConversation
 from collector.decode.request import Conversation, Evidence, Side
 
 
@@ -20,6 +24,10 @@ class KnownProtocol(NamedTuple):
 
 PROTOCOLS: Sequence[KnownProtocol] = (
     KnownProtocol("http", http1.recognise, Http1Conversation),
+    KnownProtocol("http2", http2.recognise, Http2Conversation),
+    KnownProtocol("postgresql", postgresql_heads.recognise, PostgresqlConversation),
+    KnownProtocol("mysql", mysql_heads.recognise, MysqlConversation),
+    KnownProtocol("redis", redis_heads.recognise, RedisConversation),
 )
 
 

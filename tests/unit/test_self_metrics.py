@@ -30,12 +30,13 @@ FACTS = SelfFacts(
     identity_discards={"processes_evicted": 1},
     store_rows={"flows": 9},
     store_discards={"flows_overwritten": 2},
+    spans={"sampled": 1},
     otlp_points={"exported": 11},
     healthy=False,
     started_at=1000.0,
     own_cost=(1.5, 64 << 20),
 )
-NOTHING = SelfFacts([], [], {}, 0.0, {}, {}, [], {}, {}, {}, {}, {}, {}, True, 1000.0)
+NOTHING = SelfFacts([], [], {}, 0.0, {}, {}, [], {}, {}, {}, {}, {}, {}, {}, True, 1000.0)
 
 
 def points(facts: SelfFacts = FACTS) -> dict[str, list[Point]]:
