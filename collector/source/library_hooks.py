@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from collector.clock import NANOSECONDS
-from collector.source.exported_functions import find_functions
+from collector.source.exported_functions import SharedCallee, find_functions
 from collector.source.mapped_libraries import FileKey, MappedFile, MappedLibraries, Wanted
 
 log = logging.getLogger(__name__)
@@ -31,15 +31,24 @@ DETACHERS = 32  # each waits for the kernel; together they wait once
 
 
 class LibraryKind(NamedTuple):
-    """names: of its files. proof: functions without which a file is no such library."""
+    """names: of its files. proof: functions without which a file is no such library. shared: what may stand for others."""
 
     names: re.Pattern[str]
     proof: frozenset[str]
+    shared: tuple[SharedCallee, ...]
 
 
 # The word before the colon of a section name.
 KINDS = {
-    "libssl": LibraryKind(re.compile(r"^lib(boring)?ssl[^/]*\.so(\.|$)"), frozenset({"SSL_read", "SSL_write", "SSL_free"})),
+    "libssl": LibraryKind(
+        re.compile(r"^lib(boring)?ssl[^/]*\.so(\.|$)"),
+        frozenset({"SSL_read", "SSL_write", "SSL_free"}),
+        (
+            SharedCallee(("SSL_read", "SSL_read_ex"), "SSL_read_ex"),  # ssl_read_internal
+            SharedCallee(("SSL_write", "SSL_write_ex"), "SSL_write_ex"),  # ssl_write_internal before 3.3
+            SharedCallee(("SSL_write", "SSL_write_ex2"), "SSL_write_ex2"),  # ssl_write_internal since 3.3
+        ),
+    ),
 }
 
 
@@ -150,8 +159,7 @@ class LibraryHooks:
         """Empty for a file that is no such library."""
         kind = KINDS[self.library]
         functions = {function for program in self.programs for function in program.functions}
-        found = find_functions(place, functions | kind.proof)
-        return found if kind.proof <= found.keys() else {}
+        return find_functions(place, functions, kind.proof, kind.shared)
 
     def _refuse(self, file: MappedFile, reason: str) -> None:
         self.counters["libraries_refused"] += 1

@@ -33,6 +33,7 @@ struct tls_call {
 	__u64 ssl;
 	const __u64 *moved;         /* where the _ex forms put the number of bytes; NULL for the plain forms */
 	__u64 stack;
+	byte_count limit;           /* of the buffer */
 	struct buffer_walk walk;    /* here and not on the stack, where the verifier follows every value it can have */
 	__u8 sent;
 	__u8 wants_socket;
@@ -137,6 +138,7 @@ static __always_inline int on_enter(struct pt_regs *context, bool sent, const __
 	call->ssl = PT_REGS_PARM1(context);
 	__builtin_memset(&call->walk, 0, sizeof(call->walk));
 	call->walk.start = (const void *)PT_REGS_PARM2(context);
+	call->limit = PT_REGS_PARM3(context);
 	call->moved = moved;
 	call->sent = sent;
 	call->found_socket = 0;
@@ -170,6 +172,13 @@ int write_ex_begins(struct pt_regs *ctx)
 	return on_enter(ctx, true, (const void *)PT_REGS_PARM4(ctx));
 }
 
+/* OpenSSL 3.3: SSL_write_ex calls it. */
+SEC("uprobe/libssl:SSL_write_ex2")
+int write_ex2_begins(struct pt_regs *ctx)
+{
+	return on_enter(ctx, true, (const void *)PT_REGS_PARM5(ctx));
+}
+
 /* 0 when nothing was moved: an error, or a socket that is not ready. */
 static __always_inline __u64 bytes_moved(const struct tls_call *call, int result)
 {
@@ -177,7 +186,7 @@ static __always_inline __u64 bytes_moved(const struct tls_call *call, int result
 
 	if (result <= 0 || !call->moved)
 		return result > 0 ? result : 0;
-	if (bpf_probe_read_user(&moved, sizeof(moved), call->moved))
+	if (bpf_probe_read_user(&moved, sizeof(moved), call->moved) || moved > call->limit)
 		return 0;
 	return moved;
 }
@@ -234,7 +243,7 @@ static __always_inline void on_moved(struct pt_regs *context, struct tls_call *c
 		on_bytes(context, &stream->state, &call->walk, true, call->sent);
 }
 
-SEC("uretprobe/libssl:SSL_read,SSL_write,SSL_read_ex,SSL_write_ex")
+SEC("uretprobe/libssl:SSL_read,SSL_write,SSL_read_ex,SSL_write_ex,SSL_write_ex2")
 int call_ends(struct pt_regs *ctx)
 {
 	struct tls_thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
@@ -249,8 +258,10 @@ int call_ends(struct pt_regs *ctx)
 	thread->depth--;
 	call->wants_socket = 0;
 	length = bytes_moved(call, PT_REGS_RC(ctx));
-	if (length)
+	if (length && call->ssl)
 		on_moved(ctx, call, length);
+	if (thread->depth == 1 && thread->calls[0].ssl == call->ssl)
+		thread->calls[0].ssl = 0; /* one of these functions called another: the same bytes */
 	return 0;
 }
 
