@@ -20,7 +20,7 @@ KINDS = {SERVER: Span.SPAN_KIND_SERVER, CLIENT: Span.SPAN_KIND_CLIENT}
 ERROR = Status(code=Status.STATUS_CODE_ERROR)
 LONGEST_NAME = 256
 LATEST = 2**64 - 1
-OBJECT_BYTES = 800  # what a waiting span takes beside its encoded part
+OBJECT_BYTES = 1000  # what a waiting span takes beside its encoded part
 WORDS = ("role", "protocol", "outcome", "transport", "operation", "resource", "status", "error_type")
 OVERFLOWED = "_OTHER"
 

@@ -176,6 +176,19 @@ def test_call_on_the_thread_of_a_server_request_is_its_child() -> None:
     assert next(span for _, span in receiver.spans() if span.kind == 3).flags == 0x101
 
 
+def test_call_waits_for_the_request_that_it_was_made_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(span_exporter, "CAUSE_SECONDS", 0.5)
+    call, server = server_and_calls(RequestRows().add(CLIENT, SECOND + 2000, 100, flow=2, thread=9))
+    with http_receiver() as receiver, exporting(settings_for(receiver.address)) as exporter:
+        exporter.add(call, OFFSET)
+        exporter.add(server, OFFSET)
+        wait_for(lambda: exporter.status().exported == 1)
+        assert exporter.status().queued == 1
+        wait_for(lambda: exporter.status().exported == 2)
+        assert exporter.status().links == {"none": 1, "thread": 1}
+    assert [kind for kind, _, _ in links(receiver)] == [2, 3]
+
+
 @pytest.mark.parametrize("fields", [{"thread": 8}, {"process": 11}, {"start": SECOND + 999}, {"start": SECOND + 6000}])
 def test_call_elsewhere_or_at_another_time_is_linked_to_nothing(fields: dict[str, int]) -> None:
     call = {"start": SECOND + 2000, "duration": 100, "thread": 9, "flow": 2, **fields}
