@@ -58,6 +58,7 @@ def _facts_with_one_of_everything() -> SelfFacts:
         store_rows={"store": 1},
         store_discards={"reason": 1},
         otlp_points={"outcome": 1},
+        spans={"exported": 1},
         healthy=True,
         started_at=0.0,
     )
