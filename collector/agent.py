@@ -191,6 +191,9 @@ def serve(settings: Settings, node: Node, stack: ExitStack) -> None:
     exporter = node.start_otlp()
     if exporter is not None:
         stack.callback(exporter.close, 2.0)
+    spans = node.start_spans()
+    if spans is not None:
+        stack.callback(spans.close, 1.0)
 
 
 @contextmanager
