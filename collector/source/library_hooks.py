@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -81,7 +80,6 @@ class LibraryHooks:
     proc_root: Path = Path("/proc")
     standing: Sequence[Path] = ()
     programs: list[LibraryProgram] = field(default_factory=list)
-    counters: Counter[str] = field(default_factory=Counter)
     _failures: dict[FileKey, str] = field(default_factory=dict)
     _attached: dict[FileKey, list[Detach]] = field(default_factory=dict)
     _paths: dict[FileKey, str] = field(default_factory=dict)
@@ -115,8 +113,13 @@ class LibraryHooks:
 
     def notes(self) -> list[str]:
         """Libraries in use that are not hooked, and why."""
-        over = [f"{self._over} more files are not hooked: {LIBRARIES_MAX} are the most"] if self._over else []
-        return [*self._failures.values(), *over]
+        hidden, left_out = len(self._mapped.unreadable), self._mapped.left_out
+        limits = (
+            (self._over, f"more files are not hooked: {LIBRARIES_MAX} are the most"),
+            (hidden, "processes are not ours to look at: libraries that only they use are not hooked"),
+            (left_out, "more processes are not looked at"),
+        )
+        return [*self._failures.values(), *(f"{count} {words}" for count, words in limits if count)]
 
     def close(self) -> None:
         """Takes all hooks away; the calls that are under way in the processes end as they would have."""
@@ -162,7 +165,6 @@ class LibraryHooks:
         return find_functions(place, functions, kind.proof, kind.shared)
 
     def _refuse(self, file: MappedFile, reason: str) -> None:
-        self.counters["libraries_refused"] += 1
         log.warning("%s cannot be hooked: %s", file.path, reason)
         if len(self._failures) < FAILURES_MAX:
             self._failures[file.key] = f"{file.path} cannot be hooked: {reason}"

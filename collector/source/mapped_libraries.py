@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,12 +46,16 @@ class Wanted(NamedTuple):
 
 @dataclass
 class MappedLibraries:
-    """`look` once in a while; then `files` are those in use by the processes seen so far."""
+    """`look` once in a while; then `files` are those in use by the processes seen so far.
+
+    unreadable: processes that are not ours to look at. left_out: processes at the last look for which there was no room.
+    """
 
     proc_root: Path
     wanted: Wanted
     files: dict[FileKey, MappedFile] = field(default_factory=dict)
-    counters: Counter[str] = field(default_factory=Counter)
+    unreadable: set[int] = field(default_factory=set)
+    left_out: int = 0
     _used: dict[int, frozenset[FileKey]] = field(default_factory=dict)
     _looks: dict[int, int] = field(default_factory=dict)
     _round: deque[int] = field(default_factory=deque)
@@ -63,6 +67,7 @@ class MappedLibraries:
         for gone in self._used.keys() - alive:
             del self._used[gone]
             self._looks.pop(gone, None)
+        self.unreadable &= alive
         self._admit(alive)
         for process in self._due(everyone):
             self._used[process] = frozenset(self._files_of(process))
@@ -73,11 +78,12 @@ class MappedLibraries:
         return sum(key in used for used in self._used.values())
 
     def _admit(self, alive: Iterable[int]) -> None:
+        self.left_out = 0
         for process in alive:
             if process in self._used:
                 continue
             if len(self._used) >= PROCESSES_MAX:
-                self.counters["processes_over"] += 1
+                self.left_out += 1
                 continue
             self._used[process] = frozenset()
             self._looks[process] = 0
@@ -91,7 +97,7 @@ class MappedLibraries:
             self._looks[process] += 1
             if self._looks[process] >= YOUNG_LOOKS:
                 del self._looks[process]
-        return [*young, *self._next_old()]
+        return list({*young, *self._next_old()})
 
     def _next_old(self) -> Iterator[int]:
         for _ in range(min(OLD_PER_LOOK, len(self._round))):
@@ -108,7 +114,7 @@ class MappedLibraries:
         except (FileNotFoundError, ProcessLookupError):
             return  # it has ended
         except OSError:
-            self.counters["processes_unreadable"] += 1
+            self.unreadable.add(process)
             return
         for match in CODE.finditer(content):
             found = self._read_line(folder, match, executable)
