@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from collector.aggregate.batch_groups import BatchGroups
 from collector.aggregate.cumulative import CumulativeFields, CumulativeJoin
 from collector.aggregate.feed import Feed
+from collector.aggregate.group_numbers import GroupNumbers
 from collector.aggregate.histogram import BucketLayout
 from collector.aggregate.series import Labels, SeriesTable
 from collector.batch import Batch
@@ -20,6 +22,7 @@ log = logging.getLogger(__name__)
 
 # What a column that is missing or of another kind than the manifest thinks can lead to.
 FAULTS = (LookupError, ValueError, TypeError, OverflowError, ManifestError)
+IDENTITIES = ("local", "peer")
 Resolve = Callable[[int], Workload]
 
 
@@ -50,6 +53,7 @@ class Aggregator:
         self._feeds: dict[tuple[str, str], list[Feed]] = {}
         self._instruments: dict[str, tuple[Instrument, Feed]] = {}
         self._joins: dict[tuple[str, str], CumulativeJoin] = {}
+        self._numbers: dict[tuple[str, str], GroupNumbers] = {}
         self._ending: set[tuple[str, str]] = set()
         self.rejected: dict[str, int] = {}
 
@@ -80,17 +84,25 @@ class Aggregator:
 
     def add(self, batch: Batch, now: float) -> None:
         """A metric that does not fit its rows is named once and its rows are counted; the others go on. now: unix seconds."""
-        for feed in self._feeds.get((batch.schema.probe, batch.schema.record), []):
+        place = (batch.schema.probe, batch.schema.record)
+        feeds = self._feeds.get(place, [])
+        if not feeds:
+            return
+        if place not in self._numbers:
+            self._numbers[place] = GroupNumbers()
+        groups = BatchGroups(batch, few_valued(batch, feeds), self._numbers[place])
+        for feed in feeds:
             if feed.fits:
-                feed.fits = self._fits(feed, batch, now)
+                feed.fits = self._fits(feed, groups, now)
             if not feed.fits:
                 self.rejected[feed.metric.name] = self.rejected.get(feed.metric.name, 0) + len(batch)
 
-    def _fits(self, feed: Feed, batch: Batch, now: float) -> bool:
+    def _fits(self, feed: Feed, groups: BatchGroups, now: float) -> bool:
         try:
-            feed.add(batch, now)
+            feed.add(groups, now)
         except FAULTS as error:
-            log.warning("metric %s is switched off: it does not fit record %s: %s", feed.metric.name, batch.schema.record, error)
+            record = groups.batch.schema.record
+            log.warning("metric %s is switched off: it does not fit record %s: %s", feed.metric.name, record, error)
             return False
         return True
 
@@ -130,6 +142,13 @@ class Aggregator:
             for place, labels in feed.table.active():
                 if labels.local >= 0 and feed.table.updated_at[place] < idle_since and gone(labels.local):
                     feed.table.remove(place)
+
+
+def few_valued(batch: Batch, feeds: Sequence[Feed]) -> frozenset[str]:
+    """The columns that metrics group by and that have few values: identities, enums, flags."""
+    enums = {entry.name for entry in batch.schema.fields if entry.names}
+    names = {name for feed in feeds for name in feed.grouped_by if name in batch}
+    return frozenset(name for name in names if name in IDENTITIES or name in enums or batch[name].dtype.kind == "b")
 
 
 def cumulative_fields(record: Record, map_key: tuple[str, ...]) -> CumulativeFields | None:

@@ -59,23 +59,36 @@ class CumulativeJoin:
 
     def join(self, batch: Batch) -> Batch:
         """The batch without repeated rows, with columns `<counter>_increase` (uint64), `<once>_new` and `first_seen` (bool)."""
-        keys = hash_rows([batch[name] for name in self.fields.key])
-        first = np.sort(np.unique(keys, return_index=True)[1])  # rows stay in their order
-        keys, batch = keys[first], batch.select(first)
+        keys = self._keys_of(batch)
+        if has_duplicates(keys):
+            first = np.sort(np.unique(keys, return_index=True)[1])  # rows stay in their order
+            keys, batch = keys[first], batch.select(first)
+        else:
+            batch = Batch(batch.schema, batch.kind, batch.rows, dict(batch.columns))
         place, found = self._find(keys)
         latest: dict[str, Column] = {}
+        uncounted = ~found & (batch[self.fields.born] == 0) if self.fields.born else np.zeros(len(found), bool)
         for name in self.fields.counters:
             before = self._before(name, place, found).astype(batch[name].dtype)
-            batch.columns[f"{name}_increase"], latest[name] = self._count(batch, name, before, found)
+            batch.columns[f"{name}_increase"], latest[name] = self._count(batch[name], before, found, uncounted)
         for name in self.fields.once:
-            latest[name] = batch[name].astype(np.uint64)
+            latest[name] = batch[name]
             batch.columns[f"{name}_new"] = (latest[name] != 0) & (self._before(name, place, found) == 0)
         batch.columns["first_seen"] = ~found
+        lacking = np.ones(len(self._known.keys), bool)
+        lacking[place[found]] = False
         if batch.kind is BatchKind.SNAPSHOT:
-            self._remember(keys, latest)
+            self._remember(keys, {name: column.astype(np.uint64) for name, column in latest.items()}, lacking)
         else:
-            self._forget(keys)
+            self._keep(lacking)
         return batch
+
+    def _keys_of(self, batch: Batch) -> Column:
+        """uint64, one for each row; a single number is its own key."""
+        columns = [batch[name] for name in self.fields.key]
+        if len(columns) == 1 and columns[0].dtype.kind in "iu":
+            return columns[0].astype(np.uint64)
+        return hash_rows(columns)
 
     def _find(self, keys: Column) -> tuple[Column, Column]:
         """(place in the known keys, whether it is there)."""
@@ -88,31 +101,28 @@ class CumulativeJoin:
     def _before(self, name: str, place: Column, found: Column) -> Column:
         """uint64; zero for rows that were not known."""
         known = self._known.values[name]
-        return np.where(found, known[place], np.uint64(0)) if len(known) else np.zeros(len(found), np.uint64)
+        before: Column = known[place] * found if len(known) else np.zeros(len(found), np.uint64)
+        return before
 
-    def _count(self, batch: Batch, name: str, before: Column, found: Column) -> tuple[Column, Column]:
-        """(increase, value to compare with next time), uint64.
+    def _count(self, now: Column, before: Column, found: Column, uncounted: Column) -> tuple[Column, Column]:
+        """(increase as uint64, value to compare with next time).
 
         The difference is taken in the counter's own width, so that a counter that wraps is right.
         """
-        now = batch[name]
-        grown = (now - before).astype(np.uint64)
+        grown, latest = (now - before).astype(np.uint64), now
         shrank = found & (grown > np.uint64(np.iinfo(now.dtype).max // 2))
-        if self.fields.restarts:
-            grown = np.where(shrank, now.astype(np.uint64), grown)
-            latest = now
-        else:
+        if shrank.any() and self.fields.restarts:
+            grown[shrank] = now[shrank]
+        elif shrank.any():
             self.disordered += int(np.count_nonzero(shrank))
-            grown = np.where(shrank, np.uint64(0), grown)
+            grown[shrank] = 0
             latest = np.where(shrank, before, now)
-        if self.fields.born:
-            grown = np.where(~found & (batch[self.fields.born] == 0), np.uint64(0), grown)
-        return grown, latest.astype(np.uint64)
+        grown[uncounted] = 0
+        return grown, latest
 
-    def _remember(self, keys: Column, latest: dict[str, Column]) -> None:
+    def _remember(self, keys: Column, latest: dict[str, Column], lacking: Column) -> None:
         """The snapshot, and for one more round what it lacks."""
         known = self._known
-        lacking = ~np.isin(known.keys, keys, assume_unique=True)
         kept = lacking & (known.missed == 0)
         self.vanished += int(np.count_nonzero(lacking)) - int(np.count_nonzero(kept))
         merged = np.concatenate([keys, known.keys[kept]])
@@ -121,8 +131,12 @@ class CumulativeJoin:
         values = {name: np.concatenate([latest[name], old[kept]])[order] for name, old in known.values.items()}
         self._known = _Known(merged[order], values, missed[order])
 
-    def _forget(self, keys: Column) -> None:
+    def _keep(self, kept: Column) -> None:
         known = self._known
-        kept = ~np.isin(known.keys, keys, assume_unique=True)
         if not kept.all():
             self._known = _Known(known.keys[kept], {k: v[kept] for k, v in known.values.items()}, known.missed[kept])
+
+
+def has_duplicates(keys: Column) -> bool:
+    ordered = np.sort(keys)
+    return bool((ordered[1:] == ordered[:-1]).any())

@@ -32,15 +32,13 @@ class BucketLayout:
     def _explicit(self) -> int:
         return len(self.bounds) + 1
 
-    def amounts(self, values: Column, group: Column, groups: int) -> Column:
-        """values (n,) of group numbers (n,) -> what to add to each of the `groups` series: shape (groups, width)."""
-        parts = [
-            np.bincount(group, weights=values, minlength=groups)[:, None],
-            count_by(group, np.searchsorted(np.asarray(self.bounds), values, side="left"), groups, self._explicit),
-        ]
+    def add(self, table: Column, places: Column, values: Column) -> None:
+        """Adds values (n,) to the rows `places` (n,) of a table (series, width)."""
+        flat, start = table.ravel(), places * self.width
+        np.add.at(flat, start, values)
+        np.add.at(flat, start + 1 + np.searchsorted(np.asarray(self.bounds), values, side="left"), 1.0)
         if self.exponential:
-            parts.append(count_by(group, exponential_place(values), groups, 1 + EXPONENTIAL_BUCKETS))
-        return np.concatenate(parts, axis=1)
+            np.add.at(flat, start + 1 + self._explicit + exponential_place(values), 1.0)
 
     def value(self, columns: Column) -> HistogramValue:
         """Shape (width,) -> the value as exporters want it."""
@@ -50,11 +48,6 @@ class BucketLayout:
             rest = columns[1 + self._explicit :]
             exponential = ExponentialBuckets(SCALE, int(rest[0]), FIRST_INDEX, [int(count) for count in rest[1:]])
         return HistogramValue(counts, float(columns[0]), sum(counts), exponential)
-
-
-def count_by(group: Column, place: Column, groups: int, places: int) -> Column:
-    """How many rows of each group fell into each place: shape (groups, places)."""
-    return np.bincount(group * places + place, minlength=groups * places).reshape(groups, places).astype(np.float64)
 
 
 def exponential_place(values: Column) -> Column:

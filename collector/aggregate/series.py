@@ -28,7 +28,8 @@ class SeriesTable:
     """width: numbers per series (1, or the buckets of a histogram plus its sum). limit: most series at a time.
 
     Over the limit the series idle longest goes if it was idle for `spare_seconds`; otherwise the new one is counted
-    under the overflow series. overflowed: rows that went there. evicted: series removed.
+    under the overflow series. overflowed: rows that went there. evicted: series removed. version: moves when a place
+    may come to mean another series.
     """
 
     width: int
@@ -36,11 +37,13 @@ class SeriesTable:
     spare_seconds: float = 600.0
     overflowed: int = 0
     evicted: int = 0
+    version: int = 0
     values: Column = field(init=False)
     started_at: Column = field(init=False)
     updated_at: Column = field(init=False)
     labels: list[Labels | None] = field(init=False)
     _index: dict[int, int] = field(default_factory=dict)
+    _sorted: tuple[Column, Column] | None = None  # _index as arrays (keys, places)
     _keys: list[int] = field(default_factory=lambda: [0])
     _free: list[int] = field(default_factory=list)
     _spare_from: float = 0.0  # no series can be spared before; a flood of new label sets looks only once
@@ -54,24 +57,42 @@ class SeriesTable:
     def __len__(self) -> int:
         return len(self._index)
 
-    def add(self, keys: Column, amounts: Column, describe: Callable[[int], Labels], rows: Column, now: float) -> None:
-        """Adds amounts (n, width) to the series of keys (n,); describe(position) gives the labels of a new one.
+    def place(self, keys: Column, describe: Callable[[int], Labels], now: float) -> Column:
+        """intp (n,): where the series of keys (n,) are; new ones get a place, or OVERFLOW when there is no room.
 
-        rows (n,): how many rows each group had, for the count of what overflowed. now: unix seconds.
+        describe(position): the labels of a new one. now: unix seconds.
         """
-        places = np.array([self._place(int(key), position, describe, now) for position, key in enumerate(keys)], np.intp)
-        over = places == OVERFLOW
-        if over.any():
-            self.overflowed += int(rows[over].sum())
-            self.started_at[OVERFLOW] = self.started_at[OVERFLOW] or now
-            self.updated_at[OVERFLOW] = now
-        np.add.at(self.values, places, amounts)
+        places = self._find(keys)
+        self.updated_at[places] = now  # before room is made for others
+        unknown = np.flatnonzero(places == OVERFLOW)
+        for position in unknown if self._has_room(now) else ():
+            places[position] = self._open(int(keys[position]), int(position), describe, now)
+        return places
 
-    def _place(self, key: int, position: int, describe: Callable[[int], Labels], now: float) -> int:
-        place = self._index.get(key)
-        if place is not None:
-            self.updated_at[place] = now  # at once: a later row of this batch must not take its place
-            return place
+    def count_overflow(self, rows: int, now: float) -> None:
+        """So many rows went to the overflow series."""
+        self.overflowed += rows
+        self.started_at[OVERFLOW] = self.started_at[OVERFLOW] or now
+
+    def _find(self, keys: Column) -> Column:
+        """Places of the series that are known, OVERFLOW for the others."""
+        if self._sorted is None:
+            known = np.fromiter(self._index.keys(), np.uint64, len(self._index))
+            order = np.argsort(known)
+            self._sorted = known[order], np.fromiter(self._index.values(), np.intp, len(self._index))[order]
+        known, places = self._sorted
+        if len(known) == 0:
+            return np.full(len(keys), OVERFLOW, np.intp)
+        position = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+        return np.where(known[position] == keys, places[position], OVERFLOW)
+
+    def _has_room(self, now: float) -> bool:
+        return len(self._index) < self.limit or now >= self._spare_from
+
+    def _open(self, key: int, position: int, describe: Callable[[int], Labels], now: float) -> int:
+        """A new series, unless the key was there before in the same call; OVERFLOW when there is no room."""
+        if key in self._index:
+            return self._index[key]
         if len(self._index) >= self.limit and not self._evict_idlest(now):
             return OVERFLOW
         place = self._free.pop() if self._free else len(self.labels)
@@ -80,6 +101,7 @@ class SeriesTable:
             self._keys.append(0)
             self._grow(place + 1)
         self._index[key] = place
+        self._sorted = None
         self._keys[place] = key
         self.labels[place] = describe(position)
         self.values[place] = 0
@@ -108,9 +130,11 @@ class SeriesTable:
     def remove(self, place: int) -> None:
         """Takes a series out; should its label set come again it starts from zero with a new start time."""
         del self._index[self._keys[place]]
+        self._sorted = None
         self.labels[place] = None
         self._free.append(place)
         self.evicted += 1
+        self.version += 1
 
     def active(self) -> list[tuple[int, Labels]]:
         """(place, labels) of all series, the overflow series only when something is in it."""

@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 from rows_to_count import SCHEMA, ipv4, make_batch
 
-from collector.aggregate.condition import address_text, label_value, select_rows
+from collector.aggregate.batch_groups import BatchGroups
+from collector.aggregate.condition import address_text, compile_tests, label_value
+from collector.aggregate.group_numbers import GroupNumbers
+from collector.batch import Batch, Column
+from collector.catalog.manifest import Condition
 from collector.errors import ManifestError
+
+
+def select_rows(batch: Batch, where: dict[str, Condition], known: list[str]) -> Column:
+    rows = BatchGroups(batch, frozenset(), GroupNumbers()).select(compile_tests(batch.schema, where, known))
+    return np.isin(np.arange(len(batch)), np.arange(len(batch)) if rows is None else rows)
 
 
 def test_conditions_hold_together() -> None:

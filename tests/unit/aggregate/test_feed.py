@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows_to_count import EVENTS, ipv4, make_batch, snapshot
 
+from collector.aggregate.batch_groups import BatchGroups
 from collector.aggregate.feed import Feed
+from collector.aggregate.group_numbers import GroupNumbers
 from collector.aggregate.histogram import BucketLayout
 from collector.aggregate.series import Labels, SeriesTable
 from collector.batch import Batch
@@ -21,6 +23,13 @@ def make_feed(**keys: Any) -> Feed:
     metric = Metric.model_validate(described | keys)
     layout = BucketLayout(metric.instrument().buckets) if metric.kind is InstrumentKind.HISTOGRAM else None
     return Feed(metric, SeriesTable(layout.width if layout else 1, 100), layout)
+
+
+NUMBERS = GroupNumbers(limit=12)
+
+
+def add(feed: Feed, batch: Batch, now: float) -> None:
+    feed.add(BatchGroups(batch, frozenset({"local", "peer", "event"}), NUMBERS), now)
 
 
 def shown(feed: Feed) -> dict[tuple[object, ...], float]:
@@ -38,14 +47,14 @@ def test_rows_are_counted_by_identity_and_attributes() -> None:
     batch = make_batch(
         added={"local": [3, 3, 3, 4], "peer": [0, 0, 9, 0]}, event=[1, 1, 1, 2], address=[there, there, there, ipv4("10.0.0.2")]
     )
-    feed.add(batch, 1.0)
-    feed.add(batch, 2.0)
+    add(feed, batch, 1.0)
+    add(feed, batch, 2.0)
     assert shown(feed) == {(3, 0, "closed", "10.0.0.1"): 4, (3, 9, "closed", "10.0.0.1"): 2, (4, 0, "failed", "10.0.0.2"): 2}
 
 
 def test_side_that_the_metric_does_not_have_is_not_told_apart() -> None:
     feed = make_feed(identity=["local"])
-    feed.add(make_batch(added={"local": [1, 1, 2], "peer": [5, 6, 7]}, flow=[1, 2, 3]), 1.0)
+    add(feed, make_batch(added={"local": [1, 1, 2], "peer": [5, 6, 7]}, flow=[1, 2, 3]), 1.0)
     assert shown(feed) == {(1, -1): 2, (2, -1): 1}
 
 
@@ -58,19 +67,19 @@ def test_conditions_of_metric_and_series_hold_together() -> None:
     batch = make_batch(
         flow=[1, 2, 3, 0], event=[0, 1, 2, 0], last=[True, False, True, True], bytes=[10, 20, 40, 80], segments=[1] * 4
     )
-    feed.add(batch, 1.0)
+    add(feed, batch, 1.0)
     assert shown(feed) == {(-1, -1, "sent"): 30, (-1, -1, "received"): 1}
 
 
 def test_parts_are_counted_apart_by_their_constants() -> None:
     feed = make_feed(series=[{"value": "bytes"}, {"value": "segments", "with": {"kind": "segments"}}])
-    feed.add(make_batch(flow=[1], bytes=[7], segments=[3]), 1.0)
+    add(feed, make_batch(flow=[1], bytes=[7], segments=[3]), 1.0)
     assert sorted(shown(feed).values()) == [3, 7]
 
 
 def test_counter_makes_no_series_for_what_never_happened() -> None:
     feed = make_feed(value="bytes", identity=["local"])
-    feed.add(make_batch(added={"local": [1, 2, 2]}, bytes=[0, 0, 4]), 1.0)
+    add(feed, make_batch(added={"local": [1, 2, 2]}, bytes=[0, 0, 4]), 1.0)
     assert shown(feed) == {(2, -1): 4}
 
 
@@ -81,7 +90,7 @@ def test_counter_makes_no_series_for_what_never_happened() -> None:
 def test_durations_are_given_in_seconds_when_that_is_the_unit(unit: str, value: str, given_value: int, sum_of_it: float) -> None:
     feed = make_feed(kind="histogram", unit=unit, value=value, buckets=[0.001, 1])
     columns: dict[str, Any] = {value: [given_value]}
-    feed.add(make_batch(**columns), 1.0)
+    add(feed, make_batch(**columns), 1.0)
     assert feed.buckets is not None
     ((place, _),) = feed.table.active()
     counted = feed.buckets.value(feed.table.values[place])
@@ -91,7 +100,7 @@ def test_durations_are_given_in_seconds_when_that_is_the_unit(unit: str, value: 
 
 def test_increase_of_a_duration_is_scaled_too() -> None:
     feed = make_feed(unit="s", value="duration_increase")
-    feed.add(make_batch(added={"duration_increase": [2_000_000_000]}, flow=[1]), 1.0)
+    add(feed, make_batch(added={"duration_increase": [2_000_000_000]}, flow=[1]), 1.0)
     assert shown(feed) == {(-1, -1): 2.0}
 
 
@@ -99,22 +108,22 @@ def test_gauge_is_what_the_last_snapshot_says() -> None:
     feed = make_feed(kind="gauge", identity=["local"], where={"event": ["open"]})
     batch = snapshot(event=[0, 0, 0, 1])
     batch.columns["local"][:] = [1, 1, 2, 2]
-    feed.add(batch, 1.0)
+    add(feed, batch, 1.0)
     assert shown(feed) == {(1, -1): 2, (2, -1): 1}
     later = snapshot(event=[0])
     later.columns["local"][:] = 2
-    feed.add(later, 2.0)
+    add(feed, later, 2.0)
     assert shown(feed) == {(1, -1): 0, (2, -1): 1}
-    feed.add(make_batch(event=[0, 0]), 3.0)
+    add(feed, make_batch(event=[0, 0]), 3.0)
     assert shown(feed) == {(1, -1): 0, (2, -1): 1}
-    feed.add(snapshot(event=[]), 4.0)
+    add(feed, snapshot(event=[]), 4.0)
     assert shown(feed) == {(1, -1): 0, (2, -1): 0}
 
 
 def test_updowncounter_keeps_what_it_counted() -> None:
     feed = make_feed(kind="updowncounter", value="error")
     for change in (5, -3):
-        feed.add(make_batch(error=[change]), 1.0)
+        add(feed, make_batch(error=[change]), 1.0)
     assert shown(feed) == {(-1, -1): 2}
 
 
@@ -123,7 +132,7 @@ def test_updowncounter_keeps_what_it_counted() -> None:
 )
 def test_column_that_is_missing_is_an_error_not_a_wrong_number(keys: dict[str, Any]) -> None:
     with pytest.raises((KeyError, ValueError)):
-        make_feed(**keys).add(make_batch(flow=[1]), 1.0)
+        add(make_feed(**keys), make_batch(flow=[1]), 1.0)
 
 
 ROW = st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 2**40), st.sampled_from([b"", b"sh", b"nginx"]))
@@ -139,8 +148,8 @@ def test_any_batches_are_grouped_as_a_dictionary_would(batches: list[list[tuple[
     for rows in batches:
         local, event, size, command = ([row[place] for row in rows] for place in range(4))
         batch: Batch = make_batch(added={"local": local}, event=event, bytes=size, command=command)
-        counter.add(batch, 1.0)
-        histogram.add(batch, 1.0)
+        add(counter, batch, 1.0)
+        add(histogram, batch, 1.0)
         for row in rows:
             key = (row[0], -1, EVENTS[row[1]], row[3].decode())
             counted[key] += 1
@@ -151,3 +160,37 @@ def test_any_batches_are_grouped_as_a_dictionary_would(batches: list[list[tuple[
         key_of(labels): histogram.buckets.value(histogram.table.values[place]) for place, labels in histogram.table.active()
     }
     assert {key: value.count for key, value in values.items()} == dict(counted)
+
+
+def test_attributes_of_many_values_are_grouped_batch_by_batch() -> None:
+    feed = make_feed(attributes={"server.port": "port"}, where={"event": ["open"]})
+    for _ in range(2):
+        add(feed, make_batch(port=[80, 443, 80, 22], event=[0, 0, 0, 1]), 1.0)
+    assert shown(feed) == {(-1, -1, 80): 4, (-1, -1, 443): 2}
+
+
+def test_series_that_was_removed_comes_back_by_its_labels() -> None:
+    feed = make_feed(identity=["local"])
+    batch = make_batch(added={"local": [1, 2]}, flow=[1, 2])
+    add(feed, batch, 1.0)
+    (place,) = (place for place, labels in feed.table.active() if labels.local == 1)
+    feed.table.remove(place)
+    add(feed, make_batch(added={"local": [3]}, flow=[1]), 2.0)
+    add(feed, batch, 3.0)
+    assert shown(feed) == {(1, -1): 1, (2, -1): 2, (3, -1): 1}
+
+
+def test_counter_that_moves_later_gets_its_series_then() -> None:
+    feed = make_feed(value="segments", identity=["local"])
+    for segments in (0, 0, 5, 0, 2):
+        add(feed, make_batch(added={"local": [1]}, segments=[segments]), 1.0)
+    assert shown(feed) == {(1, -1): 7}
+
+
+def test_rows_over_the_limit_are_counted_one_by_one() -> None:
+    feed = make_feed(identity=["local"], value="bytes")
+    feed.table.limit = 2
+    for _ in range(2):
+        add(feed, make_batch(added={"local": [1, 2, 3, 4, 3]}, bytes=[1, 1, 10, 0, 10]), 1.0)
+    assert feed.table.overflowed == 4
+    assert shown(feed) == {(1, -1): 2, (2, -1): 2, (-1, -1, True): 40}

@@ -10,9 +10,13 @@ from collector.aggregate.series import OVERFLOW, OVERFLOW_ATTRIBUTES, Labels, Se
 
 
 def add(table: SeriesTable, amounts: dict[int, float], now: float, rows: int = 1) -> None:
+    """As a feed does it; every amount comes from so many rows."""
     keys = np.array(list(amounts), np.uint64)
-    values = np.array(list(amounts.values()), float)[:, None].repeat(table.width, axis=1)
-    table.add(keys, values, lambda place: Labels(int(keys[place]), -1, {"key": int(keys[place])}), np.full(len(keys), rows), now)
+    places = table.place(keys, lambda place: Labels(int(keys[place]), -1, {"key": int(keys[place])}), now)
+    table.updated_at[places] = now
+    if not places.all():
+        table.count_overflow(rows * int(np.count_nonzero(places == OVERFLOW)), now)
+    np.add.at(table.values, places, np.array(list(amounts.values()))[:, None])
 
 
 def values(table: SeriesTable) -> dict[int, float]:
@@ -29,12 +33,14 @@ def test_series_begin_at_their_first_amount_and_add_up() -> None:
     assert started == {1: (100, 100), 2: (100, 105), 3: (105, 105)}
 
 
-def test_wide_series_add_column_by_column() -> None:
+def test_new_place_of_a_wide_table_is_empty() -> None:
     table = SeriesTable(3, 10)
-    keys, rows = np.array([1, 2], np.uint64), np.ones(2)
-    for _ in range(2):
-        table.add(keys, np.array([[1.0, 2, 3], [4, 5, 6]]), lambda place: Labels(place, -1, {}), rows, 1.0)
-    assert table.values[1:3].tolist() == [[2, 4, 6], [8, 10, 12]]
+    add(table, dict.fromkeys(range(9), 2.0), now=1)
+    assert table.values.shape == (16, 3)
+    assert table.values[1:10].tolist() == [[2.0] * 3] * 9
+    table.remove(4)
+    add(table, {77: 0.0}, now=2)
+    assert table.values[4].tolist() == [0.0] * 3
 
 
 def test_labels_are_made_once_for_each_series() -> None:
@@ -45,8 +51,22 @@ def test_labels_are_made_once_for_each_series() -> None:
         return Labels(place, -1, {})
 
     for _ in range(3):
-        table.add(np.array([7, 9], np.uint64), np.ones((2, 1)), describe, np.ones(2), 1.0)
+        table.place(np.array([7, 9, 7], np.uint64), describe, 1.0)
     assert asked == [0, 1]
+
+
+def test_key_that_is_there_twice_has_one_place() -> None:
+    table = SeriesTable(1, 10)
+    assert table.place(np.array([7, 9, 7], np.uint64), lambda place: Labels(place, -1, {}), 1.0).tolist() == [1, 2, 1]
+    assert len(table) == 2
+
+
+def test_version_moves_when_a_place_may_mean_something_else() -> None:
+    table = SeriesTable(1, 10)
+    add(table, {1: 1, 2: 1}, now=100)
+    assert table.version == 0
+    table.remove(1)
+    assert table.version == 1
 
 
 def test_what_is_over_the_limit_is_counted_under_one_series() -> None:

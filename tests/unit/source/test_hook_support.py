@@ -25,7 +25,8 @@ def roots(tmp_path: Path) -> tuple[Path, Path]:
     names = ("btf_trace_kfree_skb", "bpf_iter__tcp", "tcp_set_state", "bpf_lsm_file_open", "inode_create")
     (sys_root / "kernel/btf/vmlinux").write_bytes(types_with(*names))
     (sys_root / "kernel/tracing/events/sched/sched_switch").mkdir(parents=True)
-    (sys_root / "bus/event_source/devices/kprobe").mkdir(parents=True)
+    for kind in ("kprobe", "uprobe"):
+        (sys_root / "bus/event_source/devices" / kind).mkdir(parents=True)
     (proc_root / "self").mkdir(parents=True)
     (proc_root / "self/mounts").write_text("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n")
     symbols = ["ffffffff81000000 T tcp_set_state", "ffffffffc0000000 t inner\t[nf_nat]", "a broken", "", "\udcff x y z"]

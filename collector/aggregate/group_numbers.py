@@ -1,0 +1,68 @@
+"""Groups of rows get a number that they keep from batch to batch: what was found out about one is found again by indexing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from collector.batch import Column
+
+LIMIT = 16_384
+SLOT_BITS = 16
+NOBODY = -1
+# Multilinear hashing (Carter, Wegman 1979): the sum of each value times a random odd number of its own.
+FACTORS = np.random.default_rng(0x9E3779B97F4A7C15).integers(0, 1 << 64, 64, np.uint64) | np.uint64(1)
+
+
+class GroupNumbers:
+    """Rows of whole numbers -> the number of their group, from 0 on. Over `limit` all are given anew: `generation` moves then.
+
+    A slot, chosen by the upper bits of a row's hash, remembers the group that was in it last; only rows of another group
+    cost more than a few array operations. That two groups share a hash has a chance of 1e-11 at the limit.
+    """
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self._limit = limit
+        self._numbers: dict[int, int] = {}
+        self._slot_keys = np.zeros(1 << SLOT_BITS, np.uint64)
+        self._slot_numbers = np.full(1 << SLOT_BITS, NOBODY, np.intp)
+        self.generation = 0
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def number(self, columns: Sequence[Column]) -> Column:
+        """intp (n,) for columns of kinds b, i, u and shape (n,)."""
+        keys = hash_numbers(columns)
+        slots = (keys >> np.uint64(64 - SLOT_BITS)).astype(np.intp)
+        numbers = self._slot_numbers[slots]
+        known = (self._slot_keys[slots] == keys) & (numbers != NOBODY)
+        if known.all():
+            return numbers
+        others = np.flatnonzero(~known)
+        unique, inverse = np.unique(keys[others], return_inverse=True)
+        if len(self._numbers) + len(unique) > self._limit and self._numbers:
+            self._forget()
+            return self.number(columns)
+        found = np.array([self._numbers.setdefault(key, len(self._numbers)) for key in unique.tolist()], np.intp)[inverse]
+        numbers[others] = found
+        self._slot_keys[slots[others]] = keys[others]
+        self._slot_numbers[slots[others]] = found
+        return numbers
+
+    def _forget(self) -> None:
+        self._numbers.clear()
+        self._slot_numbers[:] = NOBODY
+        self.generation += 1
+
+
+def hash_numbers(columns: Sequence[Column]) -> Column:
+    """uint64 (n,)."""
+    total: Column = columns[0].astype(np.uint64)
+    total *= FACTORS[0]
+    for factor, column in zip(FACTORS[1:], columns[1:], strict=False):
+        wide = column.astype(np.uint64)
+        wide *= factor
+        total += wide
+    return total
