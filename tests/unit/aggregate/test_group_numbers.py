@@ -21,7 +21,7 @@ def test_equal_rows_keep_their_number_until_all_are_given_anew(batches: list[lis
         for row, number in zip(rows, numbers.tolist(), strict=True):
             assert seen.setdefault(row, number) == number
         assert sorted(seen.values()) == list(range(len(seen)))
-        assert len(memory) == len(seen) <= max(limit, len(set(rows)))
+        assert len(memory) == len(seen) <= max(limit, *(len(set(batch)) for batch in batches))
 
 
 def test_more_groups_than_the_limit_in_one_batch_are_told_apart() -> None:
