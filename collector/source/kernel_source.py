@@ -80,7 +80,7 @@ class KernelSource:
                 "; ".join(f"{status.probe}: {status.cause}" for status in self._statuses.values()) or "no probe folder was found"
             )
             raise HoneyguideError(f"No probe can run here: {causes}.", "`honeyguide doctor` says what is missing.")
-        self._loaded.sort(key=lambda probe: not any(record.feeds for record in probe.probe.manifest.record))
+        self._loaded.sort(key=lambda probe: not gives_names(probe))
         self._statistics = RunTimeStatistics(libbpf)
         if self._settings.statistics:
             self._switch_statistics_on(self._statistics)
@@ -122,18 +122,23 @@ class KernelSource:
     def read(self) -> list[Batch]:
         """Drains all rings; when the interval is over, snapshots too.
 
-        Rings first: what a snapshot shows was still there after everything that the rings said had ended.
+        Rings first: what a snapshot shows was still there after everything that the rings said had ended. But at the very
+        first, what gives names: the rings already hold events of processes that are older than the agent.
         """
         self._clock.measure()
-        batches = self._read_seeds() if self._first else []
         now = self._clock.boot_ns()
+        naming = [probe for probe in self._loaded if self._first and gives_names(probe)]
+        batches = self._read_seeds() if self._first else []
+        for probe in naming:
+            batches += probe.take_snapshot(now, first=True)
         for probe in self._loaded:
             probe.tick(now)
             batches += probe.drain()
         if now >= self._next_snapshot_ns:
             self._next_snapshot_ns = now + self._settings.snapshot_interval_ns
             for probe in self._loaded:
-                batches += probe.take_snapshot(now, first=self._first)
+                if probe not in naming:
+                    batches += probe.take_snapshot(now, first=self._first)
             self._first = False
         return batches
 
@@ -198,3 +203,8 @@ class KernelSource:
         self._loaded.clear()
         if self._statistics is not None:
             self._statistics.switch_off()
+
+
+def gives_names(probe: LoadedProbe) -> bool:
+    """Whether other probes' rows are named by what this one reports."""
+    return any(record.feeds for record in probe.probe.manifest.record)
