@@ -14,7 +14,9 @@ from collector.errors import HoneyguideError, SettingsError
 
 OK, PROBLEM, WRONG_USAGE, NO_PERMISSION, INTERRUPTED = 0, 1, 2, 3, 130
 
-_DESCRIPTION = "Shows every connection, name lookup and process of this machine, by workload,\nwithout touching any of them."
+_DESCRIPTION = (
+    "Shows every connection, request, name lookup and process of this machine,\nby workload, without touching any of them."
+)
 _EPILOG = """
 exit status:
   0  all is well
@@ -50,6 +52,10 @@ COMMANDS = (
     ),
     Command("replay", "collector.commands.replay", "run a recording through the same pipeline, no root", "replay FILE --serve"),
     Command("flows", "collector.terminal.flows", "connections seen by the running agent", "flows --follow"),
+    Command(
+        "requests", "collector.terminal.requests", "what services are asked, and how they answer", "requests --group-by route"
+    ),
+    Command("top", "collector.terminal.top", "what services are asked most right now", "top --sort p99"),
     Command("lookups", "collector.terminal.lookups", "name lookups seen by the running agent", "lookups -o json"),
     Command("probes", "collector.terminal.probes", "probes of the running agent and their books", "probes"),
     Command("workloads", "collector.terminal.workloads", "workloads known to the running agent", "workloads"),

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
 from rich.text import Text
 
-from collector.errors import HoneyguideError
-from collector.terminal.client import AgentClient
+from collector.terminal.follow import LiveView, follow
 from collector.terminal.names import ARROWS, endpoint_text, server_port_text, state_style, state_text, workload_text
 from collector.terminal.options import (
     TIME_FLAGS,
@@ -21,11 +18,9 @@ from collector.terminal.options import (
     add_flags,
     add_limit,
     names_of,
-    open_client,
-    parameters,
 )
 from collector.terminal.rows_view import RowsView, print_view
-from collector.terminal.table import BAD, NOTICE, WIDE, WIDER, Column, Record, make_console, now, say
+from collector.terminal.table import BAD, WIDE, WIDER, Column, Record
 from collector.terminal.units import printable, show_bytes, show_count, show_duration, show_moment
 
 FLOW_FLAGS = (
@@ -64,8 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints flows; HoneyguideError when the agent cannot be asked."""
     if arguments.follow:
-        with open_client(arguments) as client:
-            return follow(client, arguments, parameters(arguments, names_of(FLOW_FLAGS, ONE_FLAGS)))
+        return follow(arguments, LiveView("/flows/stream", "flow", "flows", names_of(FLOW_FLAGS, ONE_FLAGS), follow_line))
     asks = [*names_of(FLOW_FLAGS, ONE_FLAGS, ORDER_FLAGS, TIME_FLAGS), "limit", "group_by"]
     keys = [key for value in arguments.group_by or () for key in value.split(",")]
     if keys:
@@ -112,25 +106,6 @@ def group_columns(keys: Sequence[str]) -> list[Column]:
         Column("RTT", lambda r: show_duration(r["rtt_seconds"]), right=True),
         Column("CONNECT", lambda r: show_duration(r["connect_seconds"]), right=True, from_width=WIDE),
     ]
-
-
-def follow(client: AgentClient, arguments: argparse.Namespace, asked: dict[str, str | Sequence[str]]) -> int:
-    """One line for each flow that begins or ends, until the agent or the reader has enough."""
-    refused = [name for name in ("since", "until", "sort", "order", "group_by") if getattr(arguments, name)]
-    if refused or arguments.output == "csv":
-        flag = "--output csv" if arguments.output == "csv" else "--" + refused[0].replace("_", "-")
-        raise HoneyguideError(f"{flag} and --follow do not go together.", "Leave one of them out.")
-    console = make_console()
-    for name, content in client.events("/flows/stream", asked):
-        if name == "lost":
-            say(f"{content['rows']} flows came faster than they could be shown and are left out.", NOTICE)
-        elif name == "flow" and arguments.output == "json":
-            sys.stdout.write(json.dumps(content) + "\n")
-            sys.stdout.flush()
-        elif name == "flow":
-            console.print(follow_line(content, now()), no_wrap=True, overflow="ellipsis", crop=True)
-    say("The agent ended.")
-    return 0
 
 
 def follow_line(record: Record, at: datetime) -> Text:

@@ -21,6 +21,23 @@ def show_count(count: int) -> str:
     return _scale(count, COUNT_UNITS, "")
 
 
+def show_rate(per_second: float | None) -> str:
+    """'1.2k /s', '12 /s', '0.25 /s', '0.3 /m'; '' when not known."""
+    if per_second is None:
+        return ""
+    if per_second < 9.95:
+        return f"{per_second:.2g} /s" if per_second >= 0.01 else f"{60 * per_second:.2g} /m"
+    return f"{_scale(per_second, COUNT_UNITS, '')} /s"
+
+
+def show_share(share: float) -> str:
+    """'0.3 %', '12 %'; '-' for nothing at all."""
+    if not share:
+        return "-"
+    percent = 100 * share
+    return f"{percent:.0f} %" if percent >= 9.95 else f"{max(percent, 0.1):.1f} %"
+
+
 def _scale(count: float, units: tuple[str, ...], space: str) -> str:
     place = 0
     while count >= 999.5 and place < len(units) - 1:

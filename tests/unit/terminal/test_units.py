@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.terminal.units import printable, show_bytes, show_count, show_duration, show_moment
+from collector.terminal.units import printable, show_bytes, show_count, show_duration, show_moment, show_rate, show_share
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,19 @@ def test_bytes_and_counts_never_need_more_room_than_a_column_has(count: int) -> 
 )  # fmt: skip
 def test_durations_are_short(seconds: float | None, text: str) -> None:
     assert show_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("per_second", "text"),
+    [(None, ""), (1234, "1.2k /s"), (10, "10 /s"), (9.94, "9.9 /s"), (0.25, "0.25 /s"), (0.005, "0.3 /m")],
+)
+def test_rates_are_short(per_second: float | None, text: str) -> None:
+    assert show_rate(per_second) == text
+
+
+@pytest.mark.parametrize(("share", "text"), [(0, "-"), (1, "100 %"), (0.125, "12 %"), (0.0312, "3.1 %"), (1e-6, "0.1 %")])
+def test_shares_are_short_and_never_hide_that_there_are_some(share: float, text: str) -> None:
+    assert show_share(share) == text
 
 
 def test_moments_are_told_where_the_reader_is() -> None:
