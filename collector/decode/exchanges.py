@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from collector.batch import Batch, Column, Rows
 from collector.decode.decision import Decision
-from collector.decode.http_exchanges import HttpExchanges, many_requests_in
-from collector.decode.protocol_table import KnownProtocol, recognise
+from collector.decode.http_exchanges import HttpExchanges
 from collector.decode.request import Conversation, Request, Side
 from collector.decode.request_details import request_details
 from collector.decode.request_record import (
@@ -26,27 +24,11 @@ from collector.decode.request_record import (
     request_schema,
 )
 from collector.decode.sampling import RequestSampler
+from collector.decode.stream_table import Stream, StreamTable, request_head, response_head
 from collector.decode.trace_columns import find_traces, traces_of
 
-STREAMS_MAX = 65_536
-TRIES_MAX = 4  # exchanges that nobody recognises before the kernel is told to look away
-# enum stream_mode
-EXCHANGES, CHUNKS, IGNORED = 1, 2, 3
-IDLE_NS = 600_000_000_000
-ENDED = 2  # enum exchange_end: the connection closed
 RESTS_MAX = 4096
 TLS_PROBE = "tls_data"
-
-
-@dataclass(slots=True)
-class Stream:
-    """One connection. protocol: None while unknown. conversation: its parser, for protocols that are not read in columns."""
-
-    protocol: KnownProtocol | None = None
-    conversation: Conversation | None = None
-    tries: int = 0
-    seen_at: int = 0
-    positions: list[int] = field(default_factory=lambda: [-1, -1])
 
 
 class ExchangeDecoder:
@@ -60,12 +42,11 @@ class ExchangeDecoder:
         self._sampler = sampler
         self._texts = RequestTexts()
         self._http = HttpExchanges(self._texts)
-        self._streams: OrderedDict[int, Stream] = OrderedDict()
         self._rests: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._probe = ""
         self._schema = request_schema("", self._texts)
         self._counters: Counter[str] = Counter()
-        self._decisions: list[Decision] = []
+        self._streams = StreamTable(self._counters)
 
     def decode(self, batch: Batch) -> list[Batch]:
         if not len(batch):
@@ -83,8 +64,7 @@ class ExchangeDecoder:
 
     def take_decisions(self) -> list[Decision]:
         """What was decided since the last call."""
-        taken, self._decisions = self._decisions, []
-        return taken
+        return self._streams.take_decisions()
 
     def counters(self) -> Mapping[str, int]:
         texts = self._texts
@@ -97,50 +77,21 @@ class ExchangeDecoder:
 
     def expire(self, now_boot_ns: int) -> list[Batch]:
         """Forgets connections that have been silent for long."""
-        while self._streams:
-            flow, stream = next(iter(self._streams.items()))
-            if len(self._streams) <= STREAMS_MAX and now_boot_ns - stream.seen_at < IDLE_NS:
-                break
-            del self._streams[flow]
-            self._counters["streams_forgotten"] += 1
+        self._streams.forget_silent(now_boot_ns)
         return []
 
     def _decode_exchanges(self, source: Rows) -> list[Batch]:
-        flows, first, inverse = np.unique(source["flow"], return_index=True, return_inverse=True)
-        streams = [self._stream(int(flow), source[row]) for flow, row in zip(flows, first, strict=True)]
-        is_http = np.array([stream.protocol is not None and stream.protocol.name == "http" for stream in streams])[inverse]
+        streams, belongs = self._streams.of_exchanges(source)
+        names = np.array([stream.protocol.name if stream.protocol else "" for stream in streams])[belongs]
+        is_http, known = names == "http", names != ""
+        self._counters["unrecognised_exchanges"] += int(np.count_nonzero(~known))
         made = []
         if is_http.any():
             made.append(self._http_batch(source[is_http]))
-        others = np.flatnonzero(~is_http)
+        others = np.flatnonzero(known & ~is_http)
         if len(others):
-            made += self._converse(source[others], [streams[inverse[row]] for row in others])
-        for flow in np.unique(source["flow"][source["end"] == ENDED]).tolist():
-            self._streams.pop(flow, None)
+            made += self._converse(source[others], [streams[belongs[row]] for row in others])
         return made
-
-    def _stream(self, flow: int, row: np.void) -> Stream:
-        """The connection; recognised by this exchange when it is not yet."""
-        stream = self._streams.get(flow)
-        if stream is None:
-            stream = self._streams[flow] = Stream()
-        stream.seen_at = int(row["request_started_at"])
-        self._streams.move_to_end(flow)
-        if stream.protocol is None and stream.tries < TRIES_MAX:
-            asked, answered = request_head(row), response_head(row)
-            stream.protocol = recognise(asked, answered)
-            stream.tries += 1
-            self._decide(flow, stream, asked)
-        return stream
-
-    def _decide(self, flow: int, stream: Stream, asked: bytes) -> None:
-        if stream.protocol is not None:
-            pipelined = stream.protocol.name == "http" and many_requests_in(asked)
-            self._counters["pipelined"] += pipelined
-            self._decisions.append(Decision(flow, CHUNKS if pipelined else EXCHANGES))
-        elif stream.tries == TRIES_MAX:
-            self._counters["unrecognised_streams"] += 1
-            self._decisions.append(Decision(flow, IGNORED))
 
     def _keep_rests(self, source: Rows) -> None:
         """Rests of long requests, until their exchange comes; of spans only they are needed."""
@@ -177,10 +128,8 @@ class ExchangeDecoder:
         """Feeds each exchange to the parser of its connection."""
         found: list[tuple[np.void, Request]] = []
         for row, stream in zip(source, streams, strict=True):
-            if stream.protocol is None:
-                self._counters["unrecognised_exchanges"] += 1
-                continue
             if stream.conversation is None:
+                assert stream.protocol is not None
                 stream.conversation = stream.protocol.start()
             found += [(row, request) for request in feed_exchange(stream.conversation, row)]
         return self._batch_of(found)
@@ -188,19 +137,15 @@ class ExchangeDecoder:
     def _decode_chunks(self, source: Rows) -> list[Batch]:
         found: list[tuple[np.void, Request]] = []
         for row in source:
-            stream = self._streams.setdefault(int(row["flow"]), Stream())
-            stream.seen_at = int(row["observed_at"])
-            found += [(row, request) for request in self._feed_chunk(stream, row)]
+            found += [(row, request) for request in self._feed_chunk(self._streams.of_chunk(row), row)]
         return self._batch_of(found)
 
     def _feed_chunk(self, stream: Stream, row: np.void) -> Iterable[Request]:
         side, at, now = Side(int(row["side"])), int(row["position"]), int(row["observed_at"])
         data = row["bytes"][: row["captured"]].tobytes()
         if stream.protocol is None:
-            stream.protocol = recognise(data, b"") if side is Side.CLIENT else recognise(b"", data)
-            if stream.protocol is None:
-                self._counters["unrecognised_chunks"] += 1
-                return []
+            self._counters["unrecognised_chunks"] += 1
+            return []
         if stream.conversation is None:
             stream.conversation = stream.protocol.start()
         if stream.positions[side] not in (-1, at):
@@ -208,7 +153,6 @@ class ExchangeDecoder:
             stream.conversation.lose(side)
         stream.positions[side] = at + int(row["length"])
         if row["closed"]:
-            self._streams.pop(int(row["flow"]), None)
             return stream.conversation.end(now)
         done = list(stream.conversation.feed(side, data, now))
         if len(data) < row["length"]:
@@ -262,16 +206,6 @@ def fill_times(source: Rows, rows: Rows) -> None:
 def difference(later: Column, earlier: Column) -> Column:
     """0 where `later` is not known."""
     return np.where(later > earlier, later - earlier, 0)
-
-
-def request_head(row: np.void) -> bytes:
-    head: bytes = row["request"][: row["request_captured"]].tobytes()
-    return head
-
-
-def response_head(row: np.void) -> bytes:
-    head: bytes = row["response"][: row["response_captured"]].tobytes()
-    return head
 
 
 def feed_exchange(conversation: Conversation, row: np.void) -> list[Request]:

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.batch import Batch
-from collector.decode.exchanges import CHUNKS, EXCHANGES, IGNORED, ExchangeDecoder
+from collector.decode.exchanges import ExchangeDecoder
 from collector.decode.http_exchanges import many_requests_in, status_after_interim
 from collector.decode.protocols.http1_head import read_request_head
+from collector.decode.stream_table import CHUNKS, EXCHANGES, IGNORED
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

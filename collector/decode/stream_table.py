@@ -1,0 +1,135 @@
+"""The connections that carry requests: which protocol each speaks, and what the kernel is to do with it."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from collector.batch import Column, Rows
+from collector.decode.decision import Decision
+from collector.decode.http_exchanges import many_requests_in
+from collector.decode.protocol_table import KnownProtocol, recognise
+from collector.decode.request import Conversation, Side
+
+STREAMS_MAX = 65_536
+BEGINNINGS_MAX = 4096
+TRIES_MAX = 4  # exchanges that nobody recognises before the kernel is told to look away
+# enum stream_mode
+EXCHANGES, CHUNKS, IGNORED = 1, 2, 3
+ENDED = 2  # enum exchange_end: the connection closed
+IDLE_NS = 600_000_000_000
+
+
+class Beginning(NamedTuple):
+    """What the first bytes of both sides say. pipelined: the client did not wait for its answers."""
+
+    protocol: KnownProtocol | None
+    pipelined: bool
+
+
+@dataclass(slots=True)
+class Stream:
+    """One connection. protocol: None while unknown. conversation: its parser, for protocols that are not read in columns.
+
+    positions: by side, the byte that the next chunk must begin with; -1: any.
+    """
+
+    protocol: KnownProtocol | None = None
+    conversation: Conversation | None = None
+    tries: int = 0
+    seen_at: int = 0
+    positions: list[int] = field(default_factory=lambda: [-1, -1])
+
+
+class StreamTable:
+    """Bounded: the connection silent for longest is forgotten first; connections that closed go at once."""
+
+    def __init__(self, counters: Counter[str]) -> None:
+        self._streams: OrderedDict[int, Stream] = OrderedDict()
+        self._beginnings: dict[tuple[bytes, bytes], Beginning] = {}
+        self._decisions: list[Decision] = []
+        self._counters = counters
+
+    def of_exchanges(self, source: Rows) -> tuple[Sequence[Stream], Column]:
+        """(streams, which of them each row belongs to); recognised by these exchanges where they are not yet."""
+        flows, first, inverse = np.unique(source["flow"], return_index=True, return_inverse=True)
+        seen_at = source["request_started_at"][first].tolist()
+        ending = np.zeros(len(flows), bool)
+        ending[inverse[source["end"] == ENDED]] = True
+        streams = []
+        for place, flow in enumerate(flows.tolist()):
+            stream = self._streams.get(flow)
+            if stream is None:
+                stream = Stream()
+            if stream.protocol is None and stream.tries < TRIES_MAX:
+                self._recognise(flow, stream, source[first[place]], told=not ending[place])
+            self._keep(flow, stream, seen_at[place], ended=bool(ending[place]))
+            streams.append(stream)
+        return streams, inverse
+
+    def of_chunk(self, row: np.void) -> Stream:
+        """The stream of a socket_chunk, recognised by its side's bytes where it is not yet."""
+        flow = int(row["flow"])
+        stream = self._streams.get(flow) or Stream()
+        data = row["bytes"][: row["captured"]].tobytes()
+        if stream.protocol is None and data:
+            stream.protocol = recognise(data, b"") if int(row["side"]) == Side.CLIENT else recognise(b"", data)
+        self._keep(flow, stream, int(row["observed_at"]), ended=bool(row["closed"]))
+        return stream
+
+    def _keep(self, flow: int, stream: Stream, seen_at: int, *, ended: bool) -> None:
+        if ended:
+            self._streams.pop(flow, None)
+            return
+        stream.seen_at = seen_at
+        self._streams[flow] = stream
+        self._streams.move_to_end(flow)
+
+    def _recognise(self, flow: int, stream: Stream, row: np.void, *, told: bool) -> None:
+        """told: the kernel is to hear of it; it need not, of a connection that has ended."""
+        beginning = self._beginning(request_head(row), response_head(row))
+        stream.protocol = beginning.protocol
+        stream.tries += 1
+        self._counters["pipelined"] += beginning.pipelined
+        if stream.protocol is None and stream.tries == TRIES_MAX:
+            self._counters["unrecognised_streams"] += 1
+            self._decisions.append(Decision(flow, IGNORED))
+        elif stream.protocol is not None and told:
+            self._decisions.append(Decision(flow, CHUNKS if beginning.pipelined else EXCHANGES))
+
+    def _beginning(self, asked: bytes, answered: bytes) -> Beginning:
+        """Many connections begin alike."""
+        known = self._beginnings.get((asked, answered))
+        if known is None:
+            if len(self._beginnings) >= BEGINNINGS_MAX:
+                self._beginnings.clear()
+            protocol = recognise(asked, answered)
+            pipelined = protocol is not None and protocol.name == "http" and many_requests_in(asked)
+            known = self._beginnings[asked, answered] = Beginning(protocol, pipelined)
+        return known
+
+    def take_decisions(self) -> list[Decision]:
+        taken, self._decisions = self._decisions, []
+        return taken
+
+    def forget_silent(self, now_boot_ns: int) -> None:
+        while self._streams:
+            flow, stream = next(iter(self._streams.items()))
+            if len(self._streams) <= STREAMS_MAX and now_boot_ns - stream.seen_at < IDLE_NS:
+                break
+            del self._streams[flow]
+            self._counters["streams_forgotten"] += 1
+
+
+def request_head(row: np.void) -> bytes:
+    head: bytes = row["request"][: row["request_captured"]].tobytes()
+    return head
+
+
+def response_head(row: np.void) -> bytes:
+    head: bytes = row["response"][: row["response_captured"]].tobytes()
+    return head
