@@ -51,14 +51,14 @@ class Aggregator:
         self._settings = settings
         self._resolve = resolve
         self._feeds: dict[tuple[str, str], list[Feed]] = {}
-        self._instruments: dict[str, tuple[Instrument, Feed]] = {}
+        self._instruments: dict[str, tuple[Instrument, list[Feed]]] = {}
         self._joins: dict[tuple[str, str], CumulativeJoin] = {}
         self._numbers: dict[tuple[str, str], GroupNumbers] = {}
         self._ending: set[tuple[str, str]] = set()
         self.rejected: dict[str, int] = {}
 
     def add_probe(self, name: str, manifest: Manifest, map_keys: Mapping[str, tuple[str, ...]]) -> None:
-        """map_keys: for records that come from a map, the fields of its key."""
+        """map_keys: for records that come from a map, the fields of its key. Probes may feed the same instrument."""
         for record in manifest.record:
             fields = cumulative_fields(record, map_keys.get(record.struct, ()))
             if fields:
@@ -71,10 +71,12 @@ class Aggregator:
             if instrument.kind is InstrumentKind.HISTOGRAM:
                 buckets = BucketLayout(instrument.buckets, self._settings.exponential)
             feed = Feed(metric, SeriesTable(buckets.width if buckets else 1, self._settings.max_series), buckets)
-            if instrument.name in self._instruments:
-                log.warning("metric %s of probe %s is left out: there is one of that name", instrument.name, name)
+            known, feeds = self._instruments.setdefault(instrument.name, (instrument, []))
+            if known == instrument:
+                feeds.append(feed)
+            else:
+                log.warning("metric %s of probe %s is left out: there is another of that name", instrument.name, name)
                 feed.fits = False
-            self._instruments.setdefault(instrument.name, (instrument, feed))
             self._feeds.setdefault((name, metric.record), []).append(feed)
 
     def join(self, batch: Batch) -> Batch:
@@ -109,7 +111,8 @@ class Aggregator:
     def snapshot(self) -> list[InstrumentSnapshot]:
         """All series as of now; those whose names have become equal are one."""
         return [
-            InstrumentSnapshot(instrument, merge_points(self._points(feed))) for instrument, feed in self._instruments.values()
+            InstrumentSnapshot(instrument, merge_points(point for feed in feeds for point in self._points(feed)))
+            for instrument, feeds in self._instruments.values()
         ]
 
     def _points(self, feed: Feed) -> Iterable[Point]:
@@ -128,8 +131,13 @@ class Aggregator:
 
     def counts(self) -> list[SeriesCount]:
         return [
-            SeriesCount(name, len(feed.table), feed.table.overflowed, feed.table.evicted)
-            for name, (_, feed) in self._instruments.items()
+            SeriesCount(
+                name,
+                sum(len(feed.table) for feed in feeds),
+                sum(feed.table.overflowed for feed in feeds),
+                sum(feed.table.evicted for feed in feeds),
+            )
+            for name, (_, feeds) in self._instruments.items()
         ]
 
     def vanished(self) -> dict[tuple[str, str], int]:
@@ -138,7 +146,7 @@ class Aggregator:
 
     def remove_series_of(self, gone: Callable[[int], bool], idle_since: float) -> None:
         """Takes out the series of workloads that are gone and were not updated since then (unix seconds)."""
-        for _, feed in self._instruments.values():
+        for feed in (feed for _, feeds in self._instruments.values() for feed in feeds):
             for place, labels in feed.table.active():
                 if labels.local >= 0 and feed.table.updated_at[place] < idle_since and gone(labels.local):
                     feed.table.remove(place)

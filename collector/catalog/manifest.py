@@ -141,7 +141,10 @@ class Steering(Part):
 
 
 class Manifest(Part):
-    """maps: kernel map -> the setting that sizes it. variables: C `const volatile` variable -> the setting that fills it."""
+    """maps: kernel map -> the setting that sizes it. variables: C `const volatile` variable -> the setting that fills it.
+
+    metrics_like: the probe beside this one whose metrics are this one's too, for the records that both have.
+    """
 
     question: str = Field(min_length=10)
     cost: str
@@ -149,6 +152,7 @@ class Manifest(Part):
     maps: dict[str, str] = Field(default_factory=dict)
     variables: dict[str, str] = Field(default_factory=dict)
     steering: Steering | None = None
+    metrics_like: str = ""
     hook: list[Hook] = Field(min_length=1)
     record: list[Record] = Field(min_length=1)
     metric: list[Metric] = Field(default_factory=list)

@@ -60,6 +60,16 @@ def object_path(folder: Path) -> Path:
 
 
 def read_manifest(folder: Path) -> Manifest:
+    """ManifestError; with the metrics that it shares with another probe."""
+    manifest = read_text(folder)
+    if not manifest.metrics_like:
+        return manifest
+    records = {record.struct for record in manifest.record}
+    shared = [metric for metric in read_text(folder.parent / manifest.metrics_like).metric if metric.record in records]
+    return manifest.model_copy(update={"metric": [*manifest.metric, *shared]})
+
+
+def read_text(folder: Path) -> Manifest:
     path = folder / "probe.toml"
     try:
         return parse_manifest(path.read_text(), str(path))

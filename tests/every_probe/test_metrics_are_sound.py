@@ -80,8 +80,15 @@ def test_cumulative_columns_are_counted_by_their_increase(probe: Probe) -> None:
 
 def test_no_instrument_is_defined_twice(folder: Path) -> None:
     others = [other for other in find_folders([folder.parent]) if other != folder]
-    taken = {metric.name for other in others for metric in read_manifest(other).metric} | set(INSTRUMENTS)
-    assert taken.isdisjoint(metric.name for metric in read_manifest(folder).metric)
+    taken = {name for other in others for name in names_defined_in(other)} | set(INSTRUMENTS)
+    assert taken.isdisjoint(names_defined_in(folder))
+
+
+def names_defined_in(folder: Path) -> set[str]:
+    """Without those that it shares with another probe."""
+    shared = read_manifest(folder).metrics_like
+    others = {metric.name for metric in read_manifest(folder.parent / shared).metric} if shared else set()
+    return {metric.name for metric in read_manifest(folder).metric} - others
 
 
 def decoded_schemas() -> dict[str, Schema]:
