@@ -23,6 +23,7 @@ from collector.store.flow_filter import FlowFilter, compile_filter
 from collector.store.flow_groups import SUMS
 from collector.store.flow_query import FlowPage, FlowQuery, run
 from collector.store.lookups import find_lookups
+from collector.store.request_edges import requests_of_edges
 from collector.store.row_tests import Test
 from collector.store.service_map import draw_map
 
@@ -119,7 +120,9 @@ class FlowRoutes:
         return answer(Table("lookups", LOOKUP_COLUMNS, pieces, head), chosen)
 
     def services_map(self, asked: Annotated[MapParameters, Query()]) -> dict[str, Any]:
-        """Who calls whom: workloads as nodes, their connections as edges from client to server, failures and latency on them."""
+        """Who calls whom: workloads as nodes, their connections as edges from client to server, with the requests over them."""
         stored = take(self._agent)
-        edges, total = draw_map(asked.filter(*asked.moments(stored.now_ns)), asked.limit, stored.flows, stored.names)
-        return map_record(edges, total, stored.names)
+        since, until = asked.moments(stored.now_ns)
+        edges, total = draw_map(asked.filter(since, until), asked.limit, stored.flows, stored.names)
+        requests = requests_of_edges(since, until, stored.requests, stored.names)
+        return map_record(edges, total, requests, stored.names)

@@ -13,8 +13,11 @@ from collector.api.moments import write_moment
 from collector.api.record_columns import NANOSECONDS, text
 from collector.api.view import Health, ProcessInfo
 from collector.probe_status import ProbeStatus
+from collector.store.request_edges import EdgeKey, EdgeRequests
 from collector.store.service_map import Edge
 from collector.store.workload_names import WorkloadNames, label
+
+Requests = Mapping[EdgeKey, Sequence[EdgeRequests]]
 
 
 class ProcessRecord(BaseModel):
@@ -141,13 +144,14 @@ class HealthAnswer(BaseModel):
         "How full the store of flows is, and what it had to leave out.", {"live": {"tcp": 12}, "history": 40}
     )
     lookups: int = text("Name lookups kept.", 7)
+    requests: int = text("Requests kept.", 310)
     lost: int = text("Events lost since the start, all probes together.", 0)
 
 
 def health_record(
     health: Health, statuses: Sequence[ProbeStatus], books: Sequence[Book], more: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The record of the agent's health; more: version, started_at, time, flows, lookups."""
+    """The record of the agent's health; more: version, started_at, time, flows, lookups, requests."""
     states = [status.state.value for status in statuses]
     return {
         "state": health.state.value,
@@ -170,6 +174,16 @@ class NodeRecord(BaseModel):
     failures: int = text("Failed connections at it, on the edges shown.", 0)
 
 
+class EdgeRequestsRecord(BaseModel):
+    """Requests of one protocol on an edge; a request whose two ends are on this node counts once."""
+
+    protocol: str = text("http, grpc, postgresql, mysql, redis, ...", "http")
+    requests: int = text("How many.", 310)
+    errors: int = text("Of these failed.", 3)
+    p50_seconds: float | None = text("Half of those answered took no longer.", 0.0031)
+    p99_seconds: float | None = text("99 % took no longer.", 0.021)
+
+
 class EdgeRecord(BaseModel):
     """Connections from one workload to another. A connection whose two ends are on this node counts once."""
 
@@ -186,6 +200,10 @@ class EdgeRecord(BaseModel):
     retransmits: int = text("Segments sent again, by the ends on this node.", 1)
     rtt_seconds: float | None = text("Mean round-trip time.", 0.0004)
     connect_seconds: float | None = text("Mean time to connect.", 0.0006)
+    requests: list[EdgeRequestsRecord] = text(
+        "Requests between the two on that port in the range, by protocol; whatever else the question was about.",
+        [{"protocol": "http", "requests": 310, "errors": 3, "p50_seconds": 0.0031, "p99_seconds": 0.021}],
+    )
 
 
 class MapAnswer(BaseModel):
@@ -196,8 +214,8 @@ class MapAnswer(BaseModel):
     edges: list[EdgeRecord] = text("Who calls whom.", [])
 
 
-def map_record(edges: Sequence[Edge], total: int, names: WorkloadNames) -> dict[str, Any]:
-    """The record of the map."""
+def map_record(edges: Sequence[Edge], total: int, requests: Requests, names: WorkloadNames) -> dict[str, Any]:
+    """The record of the map; requests: of all edges."""
     nodes: dict[int, dict[str, Any]] = {}
     for edge in edges:
         for number, direction in ((edge.client, "connections_out"), (edge.server, "connections_in")):
@@ -205,8 +223,14 @@ def map_record(edges: Sequence[Edge], total: int, names: WorkloadNames) -> dict[
             node[direction] += edge.connections
         for number in {edge.client, edge.server}:
             nodes[number]["failures"] += edge.failures
-    edge_records = [{**asdict(edge), "port": edge.port or None} for edge in edges]
+    edge_records = [_edge_record(edge, requests) for edge in edges]
     return {"edges_total": total, "nodes": list(nodes.values()), "edges": edge_records}
+
+
+def _edge_record(edge: Edge, requests: Requests) -> dict[str, Any]:
+    """A connection of unknown direction has no port, and no requests that could be told to be its own."""
+    found = requests.get((edge.client, edge.server, edge.port), ()) if edge.directed and edge.protocol == "tcp" else ()
+    return {**asdict(edge), "port": edge.port or None, "requests": [asdict(one) for one in found]}
 
 
 def _node_record(number: int, names: WorkloadNames) -> dict[str, Any]:

@@ -70,13 +70,15 @@ class NodeRoutes:
 def describe_health(agent: AgentView) -> dict[str, Any]:
     """The record of the agent's health, now."""
     with agent.lock:
-        flows, lookups, now = agent.flows.counts(), agent.lookups.counts(), now_ns(agent)
+        flows, lookups, requests = agent.flows.counts(), agent.lookups.counts(), agent.requests.counts()
+        now = now_ns(agent)
     more = {
         "version": agent.version,
         "started_at": write_moment(agent.started_at),
         "time": write_moment(now),
         "flows": asdict(flows),
         "lookups": lookups.rows,
+        "requests": requests.rows,
     }
     return health_record(agent.health(), agent.statuses(), agent.books(), more)
 

@@ -12,11 +12,13 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from store.flow_batches import snapshot, tcp
 from store.request_batches import CLIENT, MILLISECOND, OFFSET_NS, RequestBatches, request
 
 from api.running_agent import RecordedAgent
 from api.test_flow_routes import VALUES, clean, get
 from api.test_server import PATIENCE, next_events, wait_until
+from collector.api.node_records import MapAnswer
 from collector.api.request_parameters import RequestParameters
 from collector.api.request_records import REQUEST_COLUMNS, RequestGroupsAnswer, RequestsAnswer
 from collector.api.server import ApiServer
@@ -200,6 +202,25 @@ def test_a_stream_gives_requests_that_fit_and_says_what_was_missed(live: tuple[R
 def test_a_stream_refuses_what_cannot_be_asked_before_it_begins(client: httpx.Client) -> None:
     assert client.get(STREAM, params={"role": "listener"}).status_code == 400
     assert client.get(STREAM, params={"since": "5m"}).json()["error"]["parameter"] == "since"
+
+
+def test_the_map_shows_requests_on_the_edges_they_belong_to() -> None:
+    agent = RecordedAgent()
+    agent.flows.add(snapshot(tcp(19_900, local=5, peer=1), tcp(19_901, local=5, peer=1, remote_port=81)), OFFSET_NS, "tcp")
+    fill(agent.requests)
+    server = ApiServer(agent, "127.0.0.1", 0)
+    server.start()
+    try:
+        with httpx.Client(base_url=server.url, timeout=PATIENCE, trust_env=False) as client:
+            answer = get(client, "/api/v1/services/map", since="100s")
+    finally:
+        server.stop()
+    MapAnswer.model_validate(answer, strict=True)
+    by_port = {edge["port"]: edge["requests"] for edge in answer["edges"]}
+    assert by_port == {
+        80: [{"protocol": "http", "requests": 101, "errors": 10, "p50_seconds": 0.15, "p99_seconds": 0.199}],
+        81: [],
+    }
 
 
 def test_what_is_forgotten_is_said() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from api.running_agent import NOW_SECOND, RecordedAgent
 from rich.console import Console
+from store.flow_batches import snapshot, tcp
 from store.request_batches import CLIENT, MILLISECOND, OFFSET_NS, RequestBatches, request
 
 from collector.api.server import ApiServer
@@ -108,6 +109,13 @@ def test_paths_cannot_steer_the_terminal(honeyguide: Honeyguide) -> None:
         out = honeyguide(*words).out
         assert "\x1b[31m" not in out
         assert "\\x1b[31mred" in out
+
+
+def test_the_map_shows_how_many_requests_went_over_an_edge(honeyguide: Honeyguide, agent: RecordedAgent) -> None:
+    agent.flows.add(snapshot(tcp(NOW_SECOND - 50, local=5, peer=1)), OFFSET_NS, "tcp")
+    head, line = (text.split() for text in honeyguide("map").out.splitlines())
+    assert head[:7] == ["CLIENT", "SERVER", "PORT", "CONNS", "REQUESTS", "ERRORS", "P99"]
+    assert line[:9] == ["curl", "->", "nginx.service", "tcp/80", "1", "40", "5", "1.0", "ms"]
 
 
 def test_top_puts_first_what_was_asked_for(honeyguide: Honeyguide) -> None:
