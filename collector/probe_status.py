@@ -33,7 +33,7 @@ class ProgramCost:
 
 @dataclass(frozen=True, slots=True)
 class ProbeStatus:
-    """cause and remedy are '' while the probe runs."""
+    """cause and remedy are '' while the probe runs. notes: what a running probe cannot see just now, and why."""
 
     probe: str
     question: str
@@ -42,3 +42,4 @@ class ProbeStatus:
     cause: str = ""
     remedy: str = ""
     costs: tuple[ProgramCost, ...] = field(default_factory=tuple)
+    notes: tuple[str, ...] = field(default_factory=tuple)

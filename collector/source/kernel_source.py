@@ -175,7 +175,7 @@ class KernelSource:
     def statuses(self) -> list[ProbeStatus]:
         running = {probe.probe.name: probe for probe in self._loaded}
         return [
-            replace(status, costs=self._costs(running[name])) if name in running else status
+            replace(status, costs=self._costs(running[name]), notes=running[name].notes()) if name in running else status
             for name, status in self._statuses.items()
         ]
 

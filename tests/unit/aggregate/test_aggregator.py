@@ -146,6 +146,17 @@ def test_metric_of_a_second_probe_with_a_name_that_is_taken_is_left_out(caplog: 
     assert aggregator.rejected == {"sample.rows": 2}
 
 
+def test_two_probes_feed_one_instrument() -> None:
+    aggregator = make(ROWS)
+    aggregator.add_probe("own", manifest(ROWS, record=RECORD), {})
+    own = make_batch(flow=[1, 2])
+    own.schema = type(own.schema)("own", "flow_row", own.schema.dtype, own.schema.fields)
+    aggregator.add(own, 1.0)
+    aggregator.add(make_batch(flow=[1]), 2.0)
+    assert [(point.value, point.started_at) for point in points(aggregator, "sample.rows")] == [(3.0, 1.0)]
+    assert [count.active for count in aggregator.counts()] == [2]
+
+
 def test_limit_on_series_is_told_and_counted() -> None:
     aggregator = make({**SENT, "identity": ["local"]}, max_series=2)
     batch = make_batch(added={"local": [1, 2, 3, 3]}, flow=[1, 2, 3, 4], opened_at=[1] * 4, bytes=[1, 2, 4, 8])

@@ -101,3 +101,14 @@ def test_folder_of_a_later_place_stands_in_for_its_namesake(tmp_path: Path) -> N
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "probe.toml").touch()
     assert find_folders([tmp_path / "shipped", tmp_path / "own"]) == [tmp_path / "own/tcp", tmp_path / "shipped/udp"]
+
+
+def test_metrics_of_the_probe_beside_it_are_shared_for_the_records_of_both(folder: Path) -> None:
+    other = folder.parent / "other"
+    shutil.copytree(folder, other)
+    own, _, _ = (other / "probe.toml").read_text().partition("[[metric]]")
+    (other / "probe.toml").write_text(f'metrics_like = "sample"\n{own}')
+    assert read_manifest(other).metric == read_manifest(folder).metric
+    (other / "probe.toml").write_text(f'metrics_like = "absent"\n{own}')
+    with pytest.raises(ManifestError, match="absent"):
+        read_manifest(other)
