@@ -12,10 +12,10 @@ from collector.batch import Batch, Rows, Schema
 from collector.store.columns import address_halves, wall_times
 from collector.store.follow import Followers
 from collector.store.history import History
-from collector.store.word_table import WordTable, WordTranslation
+from collector.store.word_table import PassingWords, WordTable, WordTranslation
 
 HISTORY_CAPACITY = 20_000
-ENUM_WORDS_MAX, WORDS_MAX = 256, 262_144  # paths, routes and tables: as many as four decoders may know
+ENUM_WORDS_MAX, WORDS_MAX = 256, 65_536
 
 # `local` is who asked (role client) or was asked (role server), `peer` the other. Times in unix ns, lengths in ns.
 REQUEST = np.dtype(
@@ -104,14 +104,25 @@ class RequestStore:
     def __init__(self, capacity: int = HISTORY_CAPACITY, followers: Followers | None = None) -> None:
         self.followers = Followers() if followers is None else followers
         self._history = History(REQUEST, capacity)
-        self._tables = {name: WordTable(ENUM_WORDS_MAX, known) for name, known in ENUMS.items()}
-        self._tables |= {name: WordTable(WORDS_MAX) for name in WORDS}
+        self._tables: dict[str, WordTable | PassingWords] = {
+            **{name: WordTable(ENUM_WORDS_MAX, known) for name, known in ENUMS.items()},
+            **{name: WordTable(WORDS_MAX) for name in WORDS},
+            "resource": PassingWords(3 * capacity),
+        }
         self._plans: dict[str, tuple[Schema, dict[str, WordTranslation]]] = {}
         self._next_sequence = 1
         self._epoch = secrets.randbits(32)
 
     def add(self, batch: Batch, wall_offset_ns: int) -> None:
         """Takes a batch of `request`; wall_offset_ns: unix time minus boot time, now."""
+        most = self._history.capacity
+        if len(batch) <= most:
+            self._add(batch, wall_offset_ns)
+            return
+        for start in range(0, len(batch), most):
+            self._add(batch.select(np.arange(start, min(start + most, len(batch)))), wall_offset_ns)
+
+    def _add(self, batch: Batch, wall_offset_ns: int) -> None:
         rows = self._read(batch, wall_offset_ns)
         rows["sequence"] = np.arange(self._next_sequence, self._next_sequence + len(rows), dtype=np.uint64)
         self._next_sequence += len(rows)

@@ -28,6 +28,7 @@ from collector.terminal.table import (
     say_how_many,
     say_what_is_missing,
 )
+from collector.terminal.units import show_duration
 
 GROUPED_BY = "workload,role,protocol,operation,route"
 LINES_AROUND = 4  # what stands above and below the rows
@@ -98,7 +99,7 @@ def refresh(client: AgentClient, asked: Parameters, console: Console, wait: Call
 def picture(answer: dict[str, Any], console: Console, at: datetime) -> RenderableType:
     """What fits on the screen, the first rows of all."""
     shown = answer["groups"][: max(console.height - LINES_AROUND, 1)]
-    head = f"{at:%H:%M:%S}  last {answer['range_seconds']:.0f} s  {len(shown)} of {answer['total']} groups  Ctrl-C ends"
+    head = f"{at:%H:%M:%S}  last {show_duration(answer['range_seconds'])}  {len(shown)} of {answer['total']} groups  Ctrl-C ends"
     notice = f"lost: {answer['complete']['lost']}" if answer["complete"]["lost"] else ""
     body = make_table(COLUMNS, shown, console.width) if shown else Text("Nobody asked for anything.", DIM)
     return Group(Text(head, DIM), body, Text(notice, DIM))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from collector.store.requests import REQUEST, RequestStore
-from collector.store.word_table import WordTable, WordTranslation
+from collector.store.word_table import PassingWords, WordTable, WordTranslation
 from store.request_batches import MILLISECOND, OFFSET_NS, SECOND, RequestBatches, request
 
 
@@ -102,3 +102,35 @@ def test_a_translation_follows_names_as_they_grow_and_knows_no_others() -> None:
     assert translation.translate(np.array([0, 5, 3, 9], np.uint32)).tolist() == [3, 2, 0, 0]
     names |= {9: "nine", 3: "zero", 1 << 40: "far"}
     assert translation.translate(np.array([0, 5, 3, 9, 10, 2**32 - 1], np.uint32)).tolist() == [3, 2, 3, 4, 0, 0]
+
+
+def test_paths_never_come_to_an_end_and_rows_keep_theirs() -> None:
+    store, batches, expected = RequestStore(capacity=8), RequestBatches(), []
+    for start in range(0, 400, 5):
+        paths = [f"/{number}" for number in range(start, start + 4)] + ["/always"]
+        store.add(batches.batch(*(request(resource=path) for path in paths)), OFFSET_NS)
+        expected += paths
+        assert told(store, "resource") == expected[-8:]
+    assert store.counts().words_overflowed == 0
+
+
+def test_a_view_keeps_its_paths_when_their_codes_are_given_to_others() -> None:
+    store, batches = RequestStore(capacity=4), RequestBatches()
+    store.add(batches.batch(*(request(resource=f"/{n}") for n in range(4))), OFFSET_NS)
+    view = store.view()
+    for start in range(10, 90, 4):
+        store.add(batches.batch(*(request(resource=f"/{n}") for n in range(start, start + 4))), OFFSET_NS)
+    assert [view.words["resource"][code] for part in view.history for code in part["resource"]] == ["/0", "/1", "/2", "/3"]
+
+
+def test_a_batch_larger_than_the_store_leaves_its_newest_rows() -> None:
+    store = RequestStore(capacity=4)
+    store.add(RequestBatches().batch(*(request(resource=f"/{n}") for n in range(50))), OFFSET_NS)
+    assert told(store, "resource") == ["/46", "/47", "/48", "/49"]
+    assert (store.counts().overwritten, told(store, "sequence")) == (46, [47, 48, 49, 50])
+
+
+def test_words_of_two_generations_take_turns() -> None:
+    words = PassingWords(2)
+    assert [words.code(word) for word in ("a", "b", "a", "", "c", "a", "d")] == [1, 2, 1, 0, 3, 4, 1]
+    assert (words.generation, list(words.words)) == (2, ["", "d", "b", "c", "a"])
