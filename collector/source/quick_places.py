@@ -1,7 +1,7 @@
 """Where in a function of x86-64 a uprobe is cheap: on an instruction that the kernel emulates instead of single-stepping it.
 
-A single step costs 20 us in some virtual machines (each #DB leaves the guest), an emulated push 1.5 us; measured in
-docs. Functions that begin with something else are watched at the function that does their work, where that is certain.
+A single step cost 20 us in a virtual machine (each #DB leaves the guest), an emulated push 1.5 us. Functions that begin with
+something else are watched at the function that does their work, where it is certain which one that is.
 """
 
 from __future__ import annotations

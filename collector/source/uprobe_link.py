@@ -1,7 +1,7 @@
 """One link for many functions of one file (kernel 6.6, 89ae89f53d20): libbpf 1.1 does not know it yet.
 
-It is worth a system call of our own: taking one link away waits once for all its functions (30 ms), single uprobes wait one
-after the other since 6.12 (100 ms each, under a lock).
+It is worth a system call of our own: on 6.18 taking one link away waits once for all its functions (30 ms), and many links
+wait together; single uprobes wait one after the other (100 ms each, under a lock).
 """
 
 from __future__ import annotations

@@ -11,6 +11,11 @@
 #define HEAD_PIECES 2
 #define CHUNKS_PER_CALL 16
 
+/* At most `limit`. In assembler, so that every copy has the bound: the verifier of 6.1 does not believe it of a copy that was
+ * put on the stack before its register was compared. */
+#define BOUND(number, limit) \
+	asm volatile("if %0 <= %1 goto +1\n\t%0 = %1" : "+r"(number) : "i"(limit))
+
 enum account { ACCOUNT_STREAMS, ACCOUNT_EXCHANGES, ACCOUNT_RESTS, ACCOUNT_CHUNKS, ACCOUNT_COUNT };
 
 ACCOUNTS(ACCOUNT_COUNT);
@@ -142,9 +147,10 @@ static __always_inline void report_exchange(void *context, struct stream_state *
 /* The part of a long request head that the state has no room for. */
 static __always_inline void report_rest(void *context, struct stream_state *state, const struct buffer_walk *walk)
 {
-	__u64 length = walk->piece < REST_BYTES ? walk->piece : REST_BYTES;
+	__u64 length = walk->piece;
 	struct request_rest *record;
 
+	BOUND(length, REST_BYTES);
 	COUNT(ACCOUNT_RESTS, seen);
 	record = RESERVE(request_rests, ACCOUNT_RESTS);
 	if (!record)
@@ -167,7 +173,8 @@ static __always_inline __u16 capture(__u8 *head, __u16 captured, struct buffer_w
 			break;
 		room = REQUEST_BYTES - captured;
 		take = walk->piece < room ? walk->piece : room;
-		if (take > REQUEST_BYTES || bpf_probe_read_user(head + captured, take, walk->start))
+		BOUND(take, REQUEST_BYTES);
+		if (bpf_probe_read_user(head + captured, take, walk->start))
 			break;
 		take_bytes(walk, take);
 		captured += take;
@@ -247,8 +254,9 @@ static __always_inline void report_chunk(void *context, struct stream_state *sta
 					 enum stream_side side, __u64 now)
 {
 	struct socket_chunk *record;
-	__u64 take = length < CHUNK_BYTES ? length : CHUNK_BYTES;
+	__u64 take = length;
 
+	BOUND(take, CHUNK_BYTES);
 	COUNT(ACCOUNT_CHUNKS, seen);
 	record = RESERVE(chunks, ACCOUNT_CHUNKS);
 	if (record) {

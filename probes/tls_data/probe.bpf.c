@@ -48,7 +48,7 @@ struct tls_thread {
 	struct tls_call calls[DEPTH_MAX];
 };
 
-/* Preallocated: before 6.1 programs in user functions must not allocate (83360036a2d3). */
+/* Preallocated: these programs run anywhere in a process, and older kernels warn when such programs allocate. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 8192);

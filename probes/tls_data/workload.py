@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 REQUESTS = 23
 REQUEST, RESPONSE = b"GET /greeting HTTP/1.1\r\nHost: here\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -64,10 +65,15 @@ def ask_through_memory() -> None:
         client.read(len(RESPONSE))
 
 
-def expectation(role: str, where: dict[str, object]) -> dict[str, object]:
-    total = {"request_bytes": REQUESTS * len(REQUEST), "response_bytes": REQUESTS * len(RESPONSE)}
+def sockets_can_be_seen() -> bool:
+    """Since 6.3; before, no connection has addresses."""
+    return b"btf_trace_sock_send_length" in Path("/sys/kernel/btf/vmlinux").read_bytes()
+
+
+def expectation(role: str, where: dict[str, object], count: int = REQUESTS) -> dict[str, object]:
+    total = {"request_bytes": count * len(REQUEST), "response_bytes": count * len(RESPONSE)}
     mine = {"process": os.getpid(), "role": role, **where}
-    return {"record": "socket_exchange", "where": mine, "count": REQUESTS, "sum": total}
+    return {"record": "socket_exchange", "where": mine, "count": count, "sum": total}
 
 
 def main() -> None:
@@ -75,12 +81,11 @@ def main() -> None:
     ask_through_memory()
     nowhere = {"local_address": "::", "remote_address": "::", "local_port": 0, "remote_port": 0}
     there = {"local_address": "127.0.0.1", "remote_address": "127.0.0.1"}
-    expected = [
-        expectation("client", {**there, "remote_port": port}),
-        expectation("server", {**there, "local_port": port}),
-        expectation("client", nowhere),
-        expectation("server", nowhere),
-    ]
+    ends = [("client", {**there, "remote_port": port}), ("server", {**there, "local_port": port})]
+    if sockets_can_be_seen():
+        expected = [expectation(role, where) for role, where in (*ends, ("client", nowhere), ("server", nowhere))]
+    else:
+        expected = [expectation(role, nowhere, 2 * REQUESTS) for role in ("client", "server")]
     print(json.dumps(expected))
 
 
