@@ -62,6 +62,7 @@ def starts(places: Mapping[str, Place]) -> dict[str, int]:
 def hook_places(
     content: Content, places: Mapping[str, Place], exported: Collection[int], shared: Sequence[SharedCallee]
 ) -> dict[str, int]:
+    """name -> offset: past what would be stepped slowly, or a shared callee for all of its callers."""
     quick = {name: quick_start(content, place.offset) for name, place in places.items()}
     found = {name: place.offset if (start := quick[name]) is None else start for name, place in places.items()}
     for callers, stands_for in shared:

@@ -115,7 +115,7 @@ def test_a_file_is_opened_through_the_root_of_its_process(tmp_path: Path) -> Non
     (tmp_path / "10/root").symlink_to(root)
     mapped = libraries(tmp_path)
     mapped.look()
-    assert next(iter(mapped.files.values())).place == tmp_path / "10/root/usr/lib/libssl.so.3"
+    assert next(iter(mapped.files.values())).place == tmp_path / "10" / "root" / "usr/lib/libssl.so.3"
 
 
 @pytest.mark.parametrize("suffix", ["", " (deleted)"])
