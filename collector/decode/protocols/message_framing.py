@@ -14,8 +14,9 @@ class MessageFramer:
     are missing somewhere else than inside one: then no messages come until `rejoin`.
     """
 
-    def __init__(self, head_bytes: int) -> None:
+    def __init__(self, head_bytes: int, needed_bytes: int) -> None:
         self._head_bytes = head_bytes
+        self._needed_bytes = needed_bytes  # of a message without which it says nothing
         self.rejoin()
 
     def rejoin(self) -> None:
@@ -68,8 +69,8 @@ class MessageFramer:
         return messages
 
     def skip(self, size: int) -> list[Message]:
-        """Like `cut`, for `size` unseen bytes: stays in step when all belong to one message whose length is known."""
-        if size > self._missing:
+        """Like `cut`, for `size` unseen bytes: stays in step when all belong to one message whose beginning was seen."""
+        if size > self._missing or len(self._kept) < self._needed_bytes:
             self.lose()
         if not self.in_step or not size:
             return []

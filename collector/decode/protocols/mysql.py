@@ -67,7 +67,7 @@ class MysqlConversation(OrderedConversation):
             self._client.rejoin()
             self._client_goes_on = False
         if self._last_side is not CLIENT and data[3:4] == b"\0" and self._client.is_between():
-            self._begin_turn()
+            self._begin_turn(time_ns)
         self._take_commands(self._client.cut(data, time_ns), time_ns)
 
     def _take_commands(self, messages: Iterable[Message], time_ns: int) -> None:
@@ -174,7 +174,7 @@ class MysqlConversation(OrderedConversation):
         """A packet that nobody asked for; the end of a PREPARE's answer is one when its length was not known."""
         data, start, size, _ = message
         if size != HEAD_BYTES + EOF_LENGTH or data[start + HEAD_BYTES] != EOF:
-            self._note_unmatched()
+            self._discard("unmatched_answer")
 
     def _take_packet(self, message: Message, goes_on: bool, time_ns: int) -> bool:
         """A packet of an answer; False when it cannot be one."""

@@ -57,7 +57,7 @@ class Answer:
         """One packet; whether it was the last."""
         length = size - HEAD_BYTES
         kind = data[start + HEAD_BYTES] if length else -1
-        if self._in_result and kind not in (EOF, ERROR):
+        if self._in_result and (kind not in (EOF, ERROR) or length == FULL):
             self.rows += 1
             return False
         payload = data[start + HEAD_BYTES : start + min(size, HEAD_BYTES + PAYLOAD_BYTES)]
@@ -65,7 +65,7 @@ class Answer:
             self.failure = None if is_progress(payload) else read_failure(payload)
             return self.failure is not None
         if self._in_result:
-            return length < FULL and self._end_rows(payload, length)
+            return self._end_rows(payload, length)
         return self._take_first(kind, payload, length)
 
     def _take_first(self, kind: int, payload: bytes, length: int) -> bool:

@@ -21,7 +21,7 @@ PREPARING = Statement("PREPARE")
 
 
 class Session:
-    """attributes: of every request. old_end: whether results end in EOF packets, None not known. opaque: why nothing can be read."""
+    """attributes: of every request. old_end: whether results end in EOF packets, None not known. opaque: why nothing is read."""
 
     def __init__(self, *, keep_text: bool) -> None:
         self.attributes: dict[str, AttributeValue] = {"db.system.name": "mysql"}

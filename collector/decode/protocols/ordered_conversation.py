@@ -8,6 +8,7 @@ from collector.decode.protocols.draft import RequestDraft
 from collector.decode.request import Outcome, Request, Side
 
 OUTSTANDING_MAX = 4096  # requests of one connection that wait for their answers; 1.2 MB of drafts
+QUIET_NS = 1_000_000_000  # after which no answer is on its way any more
 CLIENT, SERVER = Side.CLIENT, Side.SERVER
 NOTHING: tuple[Request, ...] = ()
 
@@ -15,40 +16,38 @@ NOTHING: tuple[Request, ...] = ()
 class OrderedConversation:
     """Hands bytes to `_ask` or `_answer` by their side, unseen ones to `_pass`, and keeps what is finished until they return.
 
-    _doubtful: after a loss, answers may belong to other requests than those that are outstanding. For clients that wait for
-    every answer before they ask on, doubt ends with their next request; for others when nothing is outstanding.
+    _doubtful: after a loss, answers may belong to other requests than those that are outstanding. For a client that waits for
+    every answer before it asks on, doubt ends with its next request; for another one when there was silence before that.
     """
 
     def __init__(self) -> None:
         self.discarded: dict[str, int] = {}
         self._finished: list[Request] = []
-        self._opaque = ""  # why nothing more is read from this connection
+        self.opaque = ""  # why nothing more is read from this connection (tls, replication, ...)
         self._doubtful = False
         self._overlapping = False  # this client asks on while answers are outstanding
-        self._unmatched = False  # there were more answers than requests since the client last began to ask
         self._last_side: Side | None = None
         self._heard_at = 0  # the server's last byte
 
     def feed(self, side: Side, data: bytes, time_ns: int) -> Sequence[Request]:
-        if self._opaque:
-            self._discard(self._opaque)
-        elif data and side is CLIENT:
+        if not data or self.opaque:
+            return NOTHING
+        if side is CLIENT:
             self._ask(data, time_ns)
-        elif data:
+        else:
             self._answer(data, time_ns)
         return self._hand_over(side, time_ns)
 
     def skip(self, side: Side, size: int, time_ns: int) -> Sequence[Request]:
-        if self._opaque:
-            self._discard(self._opaque)
-        elif size > 0:
-            self._pass(side, size, time_ns)
+        if size <= 0 or self.opaque:
+            return NOTHING
+        self._pass(side, size, time_ns)
         return self._hand_over(side, time_ns)
 
     def lose(self, side: Side) -> None:
         self._discard("lost")
         self._last_side = side
-        if not self._opaque:
+        if not self.opaque:
             self._lose(side)
 
     def end(self, time_ns: int) -> Sequence[Request]:
@@ -68,24 +67,19 @@ class OrderedConversation:
         finished, self._finished = self._finished, []
         return finished
 
-    def _note_unmatched(self) -> None:
-        """An answer came, and nothing was outstanding."""
-        self._unmatched = True
-        self._discard("unmatched_answer")
-
     def _discard(self, reason: str) -> None:
         self.discarded[reason] = self.discarded.get(reason, 0) + 1
 
-    def _begin_turn(self) -> None:
+    def _begin_turn(self, time_ns: int) -> None:
         """The client asks again after it heard the server."""
         if not self._doubtful:
             self._overlapping = self._overlapping or self._is_waiting()
-        else:
-            self._doubtful = self._overlapping and (self._unmatched or self._is_waiting())
-            self._give_up(0 if self._overlapping else self._heard_at)
-            if not self._doubtful:
-                self._rejoin_answers()
-        self._unmatched = False
+            return
+        quiet = not self._is_waiting() and time_ns - self._heard_at >= QUIET_NS
+        self._doubtful = self._overlapping and not quiet
+        self._give_up(0 if self._overlapping else self._heard_at)
+        if not self._doubtful:
+            self._rejoin_answers()
 
     def _give_up(self, ended_at: int = 0) -> None:
         """Nobody can tell which answers belong to what is outstanding; when it is only one request, it had ended then."""
@@ -97,7 +91,8 @@ class OrderedConversation:
     def _close_eyes(self, reason: str) -> None:
         """What follows on this connection is no requests and answers."""
         self._give_up()
-        self._opaque = reason
+        self.opaque = reason
+        self._discard(reason)
 
     def _ask(self, data: bytes, time_ns: int) -> None:
         raise NotImplementedError

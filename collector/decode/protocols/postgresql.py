@@ -60,7 +60,7 @@ class PostgresqlConversation(OrderedConversation):
                 return
             self._client.rejoin()
         if self._last_side is not CLIENT and data[0] in GROUP_BEGINNINGS and self._client.is_between():
-            self._begin_turn()
+            self._begin_turn(time_ns)
             self._ledger.doubtful = self._doubtful
         self._take_messages(self._client.cut(data, time_ns), time_ns)
 
@@ -128,6 +128,8 @@ class PostgresqlConversation(OrderedConversation):
             self._lose(SERVER)
         if not self._server.in_step:
             data = self._find_step(data, time_ns)
+            if not self._server.in_step:
+                return
         self._take_answers(self._server.cut(data, time_ns), time_ns)
 
     def _take_answers(self, messages: Iterable[Message], time_ns: int) -> None:
@@ -162,19 +164,19 @@ class PostgresqlConversation(OrderedConversation):
             ledger.fail(wire.read_state(data, start, size), time_ns)
         elif kind == wire.READY:
             if not ledger.end_group(time_ns) and not self._logging_in:
-                self._note_unmatched()
+                self._discard("unmatched_answer")
             self._logging_in = False
         elif kind == wire.COPY_BOTH:
             self._close_eyes("replication")
 
     def _find_step(self, data: bytes, time_ns: int) -> bytes:
-        """What follows the next certain end of a group, with which the server's side is in step again; b'' without one."""
+        """What follows the next certain end of a group, with which the server's side is in step again."""
         end, last = wire.find_group_end(data)
         if end < 0:
             self._discard("resynchronising")
-            return b""
+            return data
         self._server.rejoin()
-        if self._ledger.conclude(last, time_ns):
+        if not self._overlapping and self._ledger.conclude(last, time_ns):
             self._doubtful = False
         else:
             self._give_up()

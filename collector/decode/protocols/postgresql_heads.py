@@ -49,7 +49,8 @@ def _recognise_messages(side: Side, data: bytes) -> Evidence:
             return Evidence.YES
         return Evidence.YES if kind == wire.ERROR and wire.read_state(data, 0, length + 1) else Evidence.MAYBE
     if kind in (wire.QUERY, wire.PARSE):
-        return Evidence.YES if _read_statement(data).operation not in ("", OTHER) else Evidence.NO
+        operation = _read_statement(data).operation
+        return Evidence.NO if operation == OTHER else Evidence.YES if operation else Evidence.MAYBE
     return (
         Evidence.YES if b"S\0\0\0\4" in data and kind in (wire.BIND, wire.EXECUTE, wire.CLOSE, wire.DESCRIBE) else Evidence.MAYBE
     )

@@ -104,7 +104,7 @@ class Ledger:
         word = tag.partition(" ")[0]
         first.draft.operation = first.statement.operation or (word if word in OPERATIONS else "")
         if not first.ends_group:
-            self.asked.popleft()
+            self._pop()
             self._release()
             self._completed = self._finish(first, OK, time_ns)
 
@@ -115,20 +115,18 @@ class Ledger:
         if draft and not self.doubtful:
             draft.fail(state, state or "_OTHER")
         if first and first.draft and not first.ends_group:
-            self.asked.popleft()
+            self._pop()
             self._release()
             self._failed = True
             self._finish(first, FAILED, time_ns)
             self._completed = first.draft if first.executes or first.parses else None
-            self._run = None if self._run is first else self._run
 
     def end_group(self, time_ns: int) -> bool:
         """ReadyForQuery. False: none was due."""
         self._release()
         failed, self._failed = self._failed, False
         while self.asked:
-            first = self.asked.popleft()
-            self._run = None if self._run is first else self._run
+            first = self._pop()
             if first.draft and (first.executes or first.parses):
                 outcome = UNCLEAR if first.executes and not first.ends_group else OK
                 if failed and not self.doubtful:
@@ -175,6 +173,11 @@ class Ledger:
         asked = Asked(draft, statement, ends_group=ends_group)
         self.asked.append(asked)
         return asked
+
+    def _pop(self) -> Asked:
+        first = self.asked.popleft()
+        self._run = None if self._run is first else self._run
+        return first
 
     def _extend(self, asked: Asked, size: int, time_ns: int) -> None:
         if asked.draft:

@@ -56,7 +56,7 @@ class PostgresqlFramer(MessageFramer):
     """starting: the client's next message is one of those without a kind, which come before the first other one."""
 
     def __init__(self, side: Side) -> None:
-        super().__init__(HEAD_BYTES)
+        super().__init__(HEAD_BYTES, HEAD_BYTES)
         self.starting = False
         self._largest = KINDS[side]
         self._wanted = WANTED if side == Side.CLIENT else SERVER_WANTED

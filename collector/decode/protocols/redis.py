@@ -61,7 +61,7 @@ class RedisConversation(OrderedConversation):
                 return
             self._commands.rejoin()
         if self._last_side is not CLIENT and not self._commands.kind:
-            self._begin_turn()
+            self._begin_turn(time_ns)
         self._take_commands(self._commands.cut(data, time_ns), time_ns)
         if not self._commands.in_step:
             self._discard("unexpected")
@@ -77,8 +77,8 @@ class RedisConversation(OrderedConversation):
     def _take_commands(self, values: list[Value], time_ns: int) -> None:
         outstanding, mode = self._outstanding, self._mode
         for data, start, size, began_at in values:
-            name = data.find(b"\n", data.find(b"\n", start) + 1) + 1
-            operation = PLAIN.get(data[name : data.find(b"\r", name)])
+            word = data.find(b"\n", start) + 1
+            operation = PLAIN.get(data[word : data.find(b"\n", data.find(b"\n", word) + 1)])
             draft = RequestDraft("redis", operation or "", "", mode.attributes)
             draft.request_bytes = size
             draft.started_at = began_at
@@ -128,7 +128,7 @@ class RedisConversation(OrderedConversation):
             if kind in IGNORED or ((kind == PUSH or self._mode.attentive) and self._is_push(data, start, size)):
                 continue
             if not outstanding:
-                self._note_unmatched()
+                self._discard("unmatched_answer")
                 continue
             asked = outstanding.popleft()
             if isinstance(asked, Special):
@@ -142,7 +142,7 @@ class RedisConversation(OrderedConversation):
                 asked.ended_at = time_ns
                 asked.outcome = OK
                 if kind in (ERROR, BULK_ERROR):
-                    word = read_error(data[start : start + KEPT_BYTES])
+                    word = read_error(data[start : start + min(size, KEPT_BYTES)])
                     asked.fail(word, word)
             finished.append(asked.seal())
 

@@ -90,7 +90,7 @@ def name_operation(words: list[bytes]) -> str:
 
 def name_error(line: bytes) -> str:
     """The first word of an error, which Redis uses as its code; _OTHER when it is none of the known ones."""
-    word = _read_word(line.split(b" ", 1)[0].rstrip())
+    word = _read_word((line.split(None, 1) or [b""])[0])
     return word if word in ERRORS else OTHER
 
 

@@ -14,7 +14,8 @@ SUBSCRIBING = frozenset(("SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE
 REPLICATING = frozenset(("SYNC", "PSYNC"))
 # Commands whose answer changes how the connection is read.
 SPECIALS = SUBSCRIBING | REPLICATING | {"SELECT", "MONITOR", "RESET"}
-PLAIN = {word.encode(): name for name in COMMANDS - SPECIALS for word in (name, name.lower())}
+# The rest, as its first string is on the wire up to the last line feed.
+PLAIN = {b"$%d\r\n%b\r" % (len(word), word.encode()): name for name in COMMANDS - SPECIALS for word in (name, name.lower())}
 CONFIRMATIONS = frozenset(name.lower().encode() for name in SUBSCRIBING)
 MESSAGES = frozenset((b"message", b"pmessage", b"smessage"))
 DATABASE_DIGITS = 5

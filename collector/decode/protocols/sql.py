@@ -22,19 +22,19 @@ PERSONAL = frozenset(("GRANT", "REVOKE", "SET", "REASSIGN", OTHER))
 PERSONAL_WORDS = frozenset(("USER", "ROLE", "OWNER", "AUTHORIZATION", "DEFINER", "IDENTIFIED", "PASSWORD"))
 BODIES = frozenset(("FUNCTION", "PROCEDURE", "TRIGGER", "EVENT"))  # of CREATE: semicolons may be inside
 
-VALUE = r"(?:\?|\$\d+|DEFAULT|NULL)"
-ROW = rf"\({VALUE}(?:, {VALUE})*+\)"
+VALUE = r"(?:\?|\$\d+|(?i:DEFAULT|NULL))"
+ROW = rf"\({VALUE}(?:, {VALUE})*\)"
 REPETITIONS = (
-    (re.compile(rf"\bIN ?\({VALUE}(?:, {VALUE})++\)", re.IGNORECASE), "IN (?)"),
-    (re.compile(rf"\[{VALUE}(?:, {VALUE})++\]"), "[?]"),
-    (re.compile(rf"({ROW})(?:, {ROW})++"), r"\1"),
+    (re.compile(rf"\bIN ?\({VALUE}(?:, {VALUE})+\)", re.IGNORECASE), "IN (?)"),
+    (re.compile(rf"\[{VALUE}(?:, {VALUE})+\]"), "[?]"),
+    (re.compile(rf"({ROW})(?:, {ROW})+"), r"\1"),
 )
 
 # Literals, and in a group all between them. Two texts with equal groups in equal places differ only in their literals.
-PLAIN_STRING = rb"'(?:[^'\\]++|'')*+'(?![\w'\"\x80-\xff])"
+PLAIN_STRING = rb"'(?:[^'\\]++|'')*'(?![\w'\"\x80-\xff])"
 BETWEEN = rb"[A-Za-z_\x80-\xff][\w$\x80-\xff]*+|[ \t\r\n(),;=*<>+/:%|!?@&^~\[\]{}#-]++|\.(?![0-9])|\$[0-9]++"
 SKELETONS = [
-    re.compile(PLAIN_STRING + rb"|" + NUMBER + rb"|((?:" + BETWEEN + rb"|" + quoted + rb")++|.)", re.DOTALL)
+    re.compile(PLAIN_STRING + rb"|" + NUMBER + rb"|((?:" + BETWEEN + rb"|" + quoted + rb")+|.)", re.DOTALL)
     for quoted in (rb'"[^"]++"', rb"`[^`\x80-\xff]++`", rb"`[^`\x80-\xff]++`")
 ]
 DOLLAR_QUOTE = re.compile(rb"\$(?![0-9])")
@@ -195,7 +195,7 @@ def _render(tokens: list[Token], outline: Outline) -> str:
             pieces.append(" " + text)
             break
         if text == "@" and not spaced and previous[0] in (WORD, NAME):
-            pieces[-1], hiding = "?", True
+            pieces[-1], hiding = pieces[-1][: -len(previous[1])] + "?", True
         elif hiding and kind in (WORD, NAME):
             text, hiding = "?", False
         blank = previous[1] != "(" and text not in (",", ")") and (spaced or previous[1] == ",")

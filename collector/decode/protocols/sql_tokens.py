@@ -15,11 +15,13 @@ WORD, NAME, LITERAL, PARAMETER, SIGN = range(1, 6)
 Token = tuple[int, str, bool]
 
 BLANK = rb"[ \t\r\n\f\v]++"
+# Groups are repeated without possessive quantifiers, which match too much in Python 3.11.2 (gh-106052). Going back is harmless:
+# alternatives differ in their first byte, a run of one class is never split, and no quote is closed that another one follows.
 # A high byte before a backslash or backtick may be half of one character (GBK, SJIS, Big5), which eats it: doubtful.
-ESCAPED = rb"'(?:[^'\\\x80-\xff]++|''|[\x80-\xff]++(?!\\)|\\[^\x80-\xff]|\\(?=[\x80-\xff]))*+'"
+ESCAPED = rb"'(?:[^'\\\x80-\xff]++|''|[\x80-\xff]++(?!\\)|\\[^\x80-\xff]|\\(?=[\x80-\xff]))*'(?!')"
 # Valid whether backslashes escape or not: no quote has an odd number of them before it.
-UNESCAPED = rb"'(?:[^'\\]++|''|\\\\|\\(?!['\\]))*+'"
-DOUBLE = rb'"(?:[^"\\\x80-\xff]++|""|[\x80-\xff]++(?!\\)|\\\\|\\(?=[^"\\]))*+"'
+UNESCAPED = rb"'(?:[^'\\]++|''|\\\\|\\(?!['\\]))*'(?!')"
+DOUBLE = rb'"(?:[^"\\\x80-\xff]++|""|[\x80-\xff]++(?!\\)|\\\\|\\(?=[^"\\]))*"(?!")'
 NUMBER = rb"\.?[0-9][\w.$\x80-\xff]*+(?:(?<=[eE])[+-][0-9]++)?"
 SIGNS = rb"[(),;.\[\]{}<>=+\-*/%^&|~!@#?:]"
 NOT_GLUED = rb"(?![\w'\"\x80-\xff])"  # a word right behind a literal: more likely a quote inside it that was not doubled
@@ -27,14 +29,14 @@ NOT_GLUED = rb"(?![\w'\"\x80-\xff])"  # a word right behind a literal: more like
 POSTGRESQL_TOKEN = (
     rb"(?P<blank>" + BLANK + rb"|--[^\r\n]*+)|(?P<comment>/\*)"
     rb"|(?P<literal>(?:[eE]" + ESCAPED + rb"|(?:[bBxXnN]|[uU]&)?" + UNESCAPED + rb")" + NOT_GLUED + rb"|" + NUMBER + rb")"
-    rb'|(?P<name>(?:[uU]&)?"(?:[^"]++|"")++"' + NOT_GLUED + rb")"
+    rb'|(?P<name>(?:[uU]&)?"(?:[^"]++|"")+"(?!")' + NOT_GLUED + rb")"
     rb"|(?P<word>(?!(?:[eEbBxXnN]|[uU]&)['\"])[A-Za-z_\x80-\xff][\w$\x80-\xff]*+)"
     rb"|(?P<dollar>\$(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*+)?\$)|(?P<parameter>\$[0-9]++)|(?P<sign>" + SIGNS + rb")"
 )
 MYSQL_TOKEN = (
     rb"(?P<blank>" + BLANK + rb"|--(?=[\x00-\x20]|\Z)[^\n]*+|\#[^\n]*+)|(?P<comment>/\*)"
     rb"|(?P<literal>(?:(?:[bBxXnN]|_[A-Za-z0-9]++)?STRING|" + DOUBLE + rb")" + NOT_GLUED + rb"|" + NUMBER + rb")"
-    rb"|(?P<name>`(?:[^`\x80-\xff]++|``|[\x80-\xff]++(?!`))++`(?!`))"
+    rb"|(?P<name>`(?:[^`\x80-\xff]++|``|[\x80-\xff]++(?!`))+`(?!`))"
     rb"|(?P<word>(?![bBxXnN]')[A-Za-z_$\x80-\xff][\w$\x80-\xff]*+)|(?P<parameter>\?)|(?P<sign>" + SIGNS + rb")"
 )
 PATTERNS = (POSTGRESQL_TOKEN, MYSQL_TOKEN.replace(b"STRING", ESCAPED), MYSQL_TOKEN.replace(b"STRING", UNESCAPED))
