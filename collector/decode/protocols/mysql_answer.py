@@ -120,7 +120,7 @@ class Answer:
                 return True
             self.statement_id = int.from_bytes(payload[1:5], "little")
             columns, parameters = int.from_bytes(payload[5:7], "little"), int.from_bytes(payload[7:9], "little")
-            without = length > PREPARED_LENGTH and payload[PREPARED_LENGTH] == 0  # OPTIONAL_RESULTSET_METADATA
+            without = payload[PREPARED_LENGTH : PREPARED_LENGTH + 1] == b"\0"  # OPTIONAL_RESULTSET_METADATA
             self._descriptions = 0 if without else columns + parameters
             self._ends = (columns > 0) + (parameters > 0) if self.old_end else 0
         elif kind == EOF and length == EOF_LENGTH:

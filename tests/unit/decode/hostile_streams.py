@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from collector.decode.request import Conversation, Request, Side
+from collector.decode.request import Conversation, Evidence, Outcome, Request, Side
 
 SECONDS = float(os.environ.get("HONEYGUIDE_FUZZ_SECONDS", "2"))
 LARGEST = 3_000_000  # bytes of one conversation's state, far above what valid streams need
@@ -49,6 +49,20 @@ def run_changed(make: Callable[[], Conversation], streams: Sequence[Sequence[Ste
     requests += conversation.end(len(steps))
     assert all(isinstance(request, Request) and request.started_at >= 0 for request in requests)
     return len(requests)
+
+
+def read_heads(module: Any, streams: Sequence[Sequence[Step]]) -> None:
+    """Recognises and reads the heads of every piece of every step, also of changed ones; nothing may be raised."""
+    chance = random.Random(5)
+    pieces = [data[:end] for stream in streams for _, data in stream for end in range(min(len(data), 70))]
+    pieces += [bytes(chance.choice((byte, 0, 255)) if chance.random() < 0.1 else byte for byte in piece) for piece in pieces]
+    pieces += [chance.randbytes(chance.randrange(80)) for _ in range(2000)]
+    for piece in pieces:
+        for side in Side:
+            assert module.recognise(side, piece) in Evidence
+        request, response = module.read_request_head(piece), module.read_response_head(piece)
+        assert request is None or isinstance(request.operation, str)
+        assert response is None or response.outcome in Outcome
 
 
 def _change(data: bytes, chance: random.Random) -> list[bytes | int]:

@@ -8,9 +8,10 @@ from itertools import pairwise
 import pytest
 from conversation_script import C, S, Script, assert_same_for_every_cut, run
 from foreign_bytes import FOREIGN, random_bytes
-from hostile_streams import fuzz, measure
+from hostile_streams import fuzz, measure, read_heads
 from recorded_streams import load, read_connections
 
+from collector.decode.protocols import postgresql
 from collector.decode.protocols.postgresql import PostgresqlConversation, read_request_head, read_response_head, recognise
 from collector.decode.request import Evidence, Outcome, Request, Side
 
@@ -415,6 +416,13 @@ def test_recordings_are_recognised_from_either_side_and_from_any_request(name: s
             if side is C and before is S and data[:1] in b"QPB" and data != query(";"):
                 assert recognise(side, data) is Evidence.YES
                 assert all(recognise(side, data[:end]) is not Evidence.NO for end in range(1, min(len(data), 60)))
+
+
+def test_heads_of_any_bytes_are_read_without_an_exception() -> None:
+    read_heads(
+        postgresql,
+        [[(side, data) for side, _, data in chunks] for name in NAMES for chunks in read_connections("postgresql", name)],
+    )
 
 
 def test_nothing_else_is_recognised() -> None:

@@ -8,11 +8,12 @@ from itertools import pairwise
 import pytest
 from conversation_script import C, S, assert_same_for_every_cut, run
 from foreign_bytes import FOREIGN, random_bytes
-from hostile_streams import fuzz, measure
+from hostile_streams import fuzz, measure, read_heads
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded_streams import load, read_connections
 
+from collector.decode.protocols import redis
 from collector.decode.protocols.redis import RedisConversation, read_request_head, read_response_head, recognise
 from collector.decode.protocols.redis_commands import COMMANDS, CONTAINERS, ERRORS, OTHER, SUBCOMMANDS
 from collector.decode.protocols.resp import KEPT_BYTES, ValueReader
@@ -399,6 +400,12 @@ def test_recordings_are_recognised(name: str) -> None:
         assert recognise(C, asked) is (Evidence.YES if asked[:1] == b"*" else Evidence.MAYBE)
         assert all(recognise(C, asked[:end]) is not Evidence.NO for end in range(1, min(len(asked), 40)) if asked[:1] == b"*")
         assert all(recognise(side, data) is not Evidence.NO for side, _, data in chunks[:2])
+
+
+def test_heads_of_any_bytes_are_read_without_an_exception() -> None:
+    read_heads(
+        redis, [[(side, data) for side, _, data in chunks] for name in NAMES for chunks in read_connections("redis", name)]
+    )
 
 
 def test_nothing_else_is_recognised() -> None:
