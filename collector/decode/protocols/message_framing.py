@@ -10,8 +10,8 @@ Message = tuple[bytes, int, int, int]
 class MessageFramer:
     """Cuts one side's bytes; of a message under way it keeps only as much as the protocol wants to read.
 
-    A protocol implements `_measure` and `_limit`. in_step turns false at bytes that cannot begin a message, or when bytes
-    are missing somewhere else than inside one: then no messages come until `rejoin`.
+    A protocol implements `_split`, `_measure` and `_limit`. in_step turns false at bytes that cannot begin a message, or when
+    bytes are missing somewhere else than inside one: then no messages come until `rejoin`.
     """
 
     def __init__(self, head_bytes: int, needed_bytes: int) -> None:
@@ -51,21 +51,14 @@ class MessageFramer:
             messages.append(self._finish())
         elif self._kept:
             data, began_at, self._kept = self._kept + data, self._began_at, b""
-        size, head_bytes, measure = len(data), self._head_bytes, self._measure
-        while size - position >= head_bytes:
-            total = measure(data, position)
-            if total <= 0:
-                self.lose()
-                return messages
-            if position + total > size:
-                self._begin(data, position, total)
-                break
-            messages.append((data, position, total, began_at))
-            position += total
-            began_at = time_ns
-        else:
+        position = self._split(data, position, messages, began_at, time_ns)
+        self._began_at = time_ns if position else began_at
+        if position < 0:
+            self.lose()
+        elif len(data) - position < self._head_bytes:
             self._kept = data[position:]
-        self._began_at = began_at
+        else:
+            self._begin(data, position, self._measure(data, position))
         return messages
 
     def skip(self, size: int) -> list[Message]:
@@ -97,8 +90,15 @@ class MessageFramer:
         self.rejoin()
         return message
 
+    def _split(self, data: bytes, position: int, messages: list[Message], began_at: int, time_ns: int) -> int:
+        """Append the whole messages from `position` on, of which only the first began earlier, at `began_at`.
+
+        Returns where the first message begins that is not whole; -1 when there cannot be one.
+        """
+        raise NotImplementedError
+
     def _measure(self, data: bytes, position: int) -> int:
-        """Bytes of the message at `position`, of which the head is there; 0 when it cannot be one."""
+        """Bytes of the message at `position`, of which the head is there."""
         raise NotImplementedError
 
     def _limit(self, data: bytes, position: int) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collector.decode.protocols.message_framing import MessageFramer
+from collector.decode.protocols.message_framing import Message, MessageFramer
 from collector.decode.protocols.sql import STATEMENT_BYTES
 from collector.decode.request import Side
 
@@ -27,6 +27,17 @@ class MysqlFramer(MessageFramer):
     def __init__(self, side: Side) -> None:
         super().__init__(HEAD_BYTES, HEAD_BYTES + 1)
         self._wanted = HEAD_BYTES + (STATEMENT_BYTES + 64 if side == Side.CLIENT else ANSWER_BYTES)
+
+    def _split(self, data: bytes, position: int, messages: list[Message], began_at: int, time_ns: int) -> int:
+        size, last = len(data), len(data) - HEAD_BYTES
+        while position <= last:
+            total = HEAD_BYTES + int.from_bytes(data[position : position + 3], "little")
+            if position + total > size:
+                break
+            messages.append((data, position, total, began_at))
+            position += total
+            began_at = time_ns
+        return position
 
     def _measure(self, data: bytes, position: int) -> int:
         return HEAD_BYTES + int.from_bytes(data[position : position + 3], "little")

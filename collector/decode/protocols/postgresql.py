@@ -59,7 +59,8 @@ class PostgresqlConversation(OrderedConversation):
                 self._discard("resynchronising")
                 return
             self._client.rejoin()
-        if self._last_side is not CLIENT and data[0] in GROUP_BEGINNINGS and self._client.is_between():
+        waiting = self._doubtful or self._ledger.asked
+        if waiting and self._last_side is not CLIENT and data[0] in GROUP_BEGINNINGS and self._client.is_between():
             self._begin_turn(time_ns)
             self._ledger.doubtful = self._doubtful
         self._take_messages(self._client.cut(data, time_ns), time_ns)
@@ -159,7 +160,7 @@ class PostgresqlConversation(OrderedConversation):
         if kind == wire.COMMAND_COMPLETE:
             ledger.complete(wire.read_tag(data, start, size), time_ns)
         elif kind in (wire.EMPTY_QUERY, wire.PORTAL_SUSPENDED):
-            ledger.complete("", time_ns)
+            ledger.complete(b"", time_ns)
         elif kind == wire.ERROR:
             ledger.fail(wire.read_state(data, start, size), time_ns)
         elif kind == wire.READY:

@@ -15,6 +15,7 @@ from collector.instruments import AttributeValue
 
 SYSTEM: dict[str, AttributeValue] = {"db.system.name": "postgresql"}
 OK, FAILED, UNCLEAR = Outcome.OK, Outcome.ERROR, Outcome.UNKNOWN
+RETURNING = (b"SELECT", b"FETCH")  # tags that come with rows, even when these are none
 UNCOUNTED = -(1 << 60)  # rows when some were not seen
 ABORTED = "pipeline_aborted"  # error_type of what the server skips after an error, up to the next Sync
 
@@ -95,14 +96,15 @@ class Ledger:
                 first.draft.response_bytes += size
                 first.draft.response_started_at = first.draft.response_started_at or began_at
 
-    def complete(self, tag: str, time_ns: int) -> None:
-        """One statement is done; `tag` says its kind, '' unknown."""
+    def complete(self, tag: bytes, time_ns: int) -> None:
+        """One statement is done; `tag` says which, and with how many rows, b'' unknown."""
         first = self.asked[0] if self.asked else None
         if first is None or first.draft is None:
             return
-        first.has_rows = first.has_rows or first.rows > 0 or tag in ("SELECT", "FETCH")
-        word = tag.partition(" ")[0]
-        first.draft.operation = first.statement.operation or (word if word in OPERATIONS else "")
+        first.has_rows = first.has_rows or first.rows > 0 or tag.startswith(RETURNING)
+        if not first.statement.operation:
+            word = tag.partition(b" ")[0].rstrip(b"\0").decode("latin-1")
+            first.draft.operation = word if word in OPERATIONS else ""
         if not first.ends_group:
             self._pop()
             self._release()
@@ -123,7 +125,8 @@ class Ledger:
 
     def end_group(self, time_ns: int) -> bool:
         """ReadyForQuery. False: none was due."""
-        self._release()
+        if self._completed:
+            self._release()
         failed, self._failed = self._failed, False
         while self.asked:
             first = self._pop()

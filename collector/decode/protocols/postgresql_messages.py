@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import struct
 
-from collector.decode.protocols.message_framing import MessageFramer
+from collector.decode.protocols.message_framing import Message, MessageFramer
 from collector.decode.protocols.sql import STATEMENT_BYTES
 from collector.decode.request import Evidence, Side
 
 HEAD = struct.Struct(">BI")
 HEAD_BYTES = HEAD.size
+read_head = HEAD.unpack_from
 NAME_BYTES = 64  # of statements and portals; PostgreSQL itself cuts names at 63
 START_BYTES = 10_000  # MAX_STARTUP_PACKET_LENGTH
 PROTOCOL_3, CANCEL, TLS, GSSAPI = 3, 80877102, 80877103, 80877104
@@ -42,7 +43,6 @@ WANTED = {
     CLOSE: 4 * NAME_BYTES,
 }
 SERVER_WANTED = {COMMAND_COMPLETE: 64, ERROR: 256}
-TAG = re.compile(rb"[A-Z]+(?: [A-Z]+)*")
 STATE = re.compile(rb"\0C([0-9A-Z]{5})\0")
 # The last messages of a group, certain enough to find them in bytes whose beginning was lost.
 READY_BYTES = re.compile(rb"Z\0\0\0\x05[ITE]")
@@ -61,11 +61,29 @@ class PostgresqlFramer(MessageFramer):
         self._largest = KINDS[side]
         self._wanted = WANTED if side == Side.CLIENT else SERVER_WANTED
 
+    def _split(self, data: bytes, position: int, messages: list[Message], began_at: int, time_ns: int) -> int:
+        largest, size, last = self._largest, len(data), len(data) - HEAD_BYTES
+        while self.starting and position <= last:
+            total = self._measure_start(data, position)
+            if not total or position + total > size:
+                return position if total else -1
+            messages.append((data, position, total, began_at))
+            position, began_at = position + total, time_ns
+        while position <= last:
+            kind, length = read_head(data, position)
+            if not 4 <= length <= largest[kind]:
+                return -1
+            end = position + length + 1
+            if end > size:
+                break
+            messages.append((data, position, length + 1, began_at))
+            position, began_at = end, time_ns
+        return position
+
     def _measure(self, data: bytes, position: int) -> int:
-        if self.starting:
-            return self._measure_start(data, position)
-        kind, length = HEAD.unpack_from(data, position)
-        return length + 1 if 4 <= length <= self._largest[kind] else 0
+        if data[position] == 0:
+            return int.from_bytes(data[position : position + 4])
+        return 1 + int.from_bytes(data[position + 1 : position + 5])
 
     def _measure_start(self, data: bytes, position: int) -> int:
         length = int.from_bytes(data[position : position + 4])
@@ -99,10 +117,9 @@ def read_name(data: bytes, start: int, end: int) -> tuple[bytes, int]:
     return data[start : min(zero, start + NAME_BYTES - 1)] if zero >= 0 else b"", zero + 1
 
 
-def read_tag(data: bytes, start: int, size: int) -> str:
-    """The words of a CommandComplete without its numbers: SELECT, INSERT, CREATE TABLE, ..."""
-    found = TAG.match(data, start + HEAD_BYTES, start + min(size, HEAD_BYTES + 64))
-    return found[0].decode() if found else ""
+def read_tag(data: bytes, start: int, size: int) -> bytes:
+    """What a CommandComplete says was done: SELECT 5, INSERT 0 1, CREATE TABLE, ..."""
+    return data[start + HEAD_BYTES : start + min(size, HEAD_BYTES + 64)]
 
 
 def read_state(data: bytes, start: int, size: int) -> str:

@@ -72,14 +72,25 @@ class StatementReader:
 
     def read(self, text: bytes, *, truncated: bool = False) -> Statement:
         """The statement or statements in `text`; truncated: the text went on."""
-        if not truncated and len(text) <= STATEMENT_BYTES and b"\\" not in text:
-            bare, trace_parent = _strip_comment(text) if b"/*" in text else (text, "")
-            if b"--" not in bare and b"/*" not in bare:
-                skeleton = self._find_skeleton(b"\0".join(self._divide(bare)))
-                if skeleton:
-                    known = self._known.get(skeleton) or self._learn(skeleton, bare)
-                    return known if not trace_parent else known.traced(trace_parent)
-        return read_statement(text, self._dialect, keep_text=self._keep_text, truncated=truncated)
+        known = self._known.get(text)  # without any literal a text is its own skeleton
+        if known and not truncated and b"\0" not in text:
+            return known
+        if truncated or len(text) > STATEMENT_BYTES or b"\\" in text:
+            return read_statement(text, self._dialect, keep_text=self._keep_text, truncated=truncated)
+        if b"--" not in text and b"/*" not in text:
+            return self._recall(text) or read_statement(text, self._dialect, keep_text=self._keep_text)
+        bare, trace_parent = _strip_comment(text)
+        known = self._recall(bare) if b"--" not in bare and b"/*" not in bare else None
+        if known is None:
+            return read_statement(text, self._dialect, keep_text=self._keep_text)
+        return known.traced(trace_parent) if trace_parent else known
+
+    def _recall(self, text: bytes) -> Statement | None:
+        """What texts like this one ask for; None when finding its literals takes more than a glance."""
+        skeleton = self._find_skeleton(b"\0".join(self._divide(text)))
+        if not skeleton:
+            return None
+        return self._known.get(skeleton) or self._learn(skeleton, text)
 
     def _learn(self, skeleton: bytes, text: bytes) -> Statement:
         statement = read_statement(text, self._dialect, keep_text=self._keep_text)
