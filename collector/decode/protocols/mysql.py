@@ -81,7 +81,7 @@ class MysqlConversation(OrderedConversation):
                 self._take_command(data, start, size, (began_at, time_ns))
         if self._session.opaque:
             self._close_eyes(self._session.opaque)
-        if len(self._outstanding) > OUTSTANDING_MAX:
+        if len(self._outstanding) > OUTSTANDING_MAX // 4:  # each takes four times as much as elsewhere
             self._discard("too_many_outstanding")
             self._doubtful = True
             self._give_up()

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from collector.decode.protocols.draft import RequestDraft
 from collector.decode.request import Outcome, Request, Side
 
-OUTSTANDING_MAX = 4096  # requests of one connection that wait for their answers; 1.2 MB of drafts
+OUTSTANDING_MAX = 10_000  # requests of one connection that wait for their answers; 3 MB of drafts
+PATIENT = 8
 QUIET_NS = 1_000_000_000  # after which no answer is on its way any more
 CLIENT, SERVER = Side.CLIENT, Side.SERVER
 NOTHING: tuple[Request, ...] = ()
@@ -16,6 +17,7 @@ NOTHING: tuple[Request, ...] = ()
 class OrderedConversation:
     """Hands bytes to `_ask` or `_answer` by their side, unseen ones to `_pass`, and keeps what is finished until they return.
 
+    opaque: why nothing more is read from this connection (tls, compressed, replication, ...), '' as long as it is read.
     _doubtful: after a loss, answers may belong to other requests than those that are outstanding. For a client that waits for
     every answer before it asks on, doubt ends with its next request; for another one when there was silence before that.
     """
@@ -23,9 +25,9 @@ class OrderedConversation:
     def __init__(self) -> None:
         self.discarded: dict[str, int] = {}
         self._finished: list[Request] = []
-        self.opaque = ""  # why nothing more is read from this connection (tls, replication, ...)
+        self.opaque = ""
         self._doubtful = False
-        self._overlapping = False  # this client asks on while answers are outstanding
+        self._waits = PATIENT  # how often in a row the client has waited for every answer before it asked on, up to PATIENT
         self._last_side: Side | None = None
         self._heard_at = 0  # the server's last byte
 
@@ -73,11 +75,11 @@ class OrderedConversation:
     def _begin_turn(self, time_ns: int) -> None:
         """The client asks again after it heard the server."""
         if not self._doubtful:
-            self._overlapping = self._overlapping or self._is_waiting()
+            self._waits = 0 if self._is_waiting() else min(self._waits + 1, PATIENT)
             return
         quiet = not self._is_waiting() and time_ns - self._heard_at >= QUIET_NS
-        self._doubtful = self._overlapping and not quiet
-        self._give_up(0 if self._overlapping else self._heard_at)
+        self._doubtful = self._waits < PATIENT and not quiet
+        self._give_up(self._heard_at if self._waits == PATIENT else 0)
         if not self._doubtful:
             self._rejoin_answers()
 

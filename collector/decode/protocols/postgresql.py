@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from collector.decode.protocols import postgresql_messages as wire
 from collector.decode.protocols.draft import RequestDraft
 from collector.decode.protocols.message_framing import Message
-from collector.decode.protocols.ordered_conversation import OUTSTANDING_MAX, OrderedConversation
+from collector.decode.protocols.ordered_conversation import OUTSTANDING_MAX, PATIENT, OrderedConversation
 from collector.decode.protocols.postgresql_heads import read_request_head, read_response_head, recognise
 from collector.decode.protocols.postgresql_ledger import SYSTEM, Ledger
 from collector.decode.protocols.postgresql_prepared import PreparedStatements
@@ -59,8 +59,8 @@ class PostgresqlConversation(OrderedConversation):
                 self._discard("resynchronising")
                 return
             self._client.rejoin()
-        waiting = self._doubtful or self._ledger.asked
-        if waiting and self._last_side is not CLIENT and data[0] in GROUP_BEGINNINGS and self._client.is_between():
+        notable = self._doubtful or self._ledger.asked or self._waits < PATIENT
+        if notable and self._last_side is not CLIENT and data[0] in GROUP_BEGINNINGS and self._client.is_between():
             self._begin_turn(time_ns)
             self._ledger.doubtful = self._doubtful
         self._take_messages(self._client.cut(data, time_ns), time_ns)
@@ -84,7 +84,7 @@ class PostgresqlConversation(OrderedConversation):
         if not self._client.in_step:
             self._lose(CLIENT)
             self._discard("unexpected")
-        if len(ledger.asked) > 2 * OUTSTANDING_MAX:
+        if len(ledger.asked) > OUTSTANDING_MAX:
             self._discard("too_many_outstanding")
             self._doubtful = ledger.doubtful = True
             self._give_up()
@@ -177,7 +177,7 @@ class PostgresqlConversation(OrderedConversation):
             self._discard("resynchronising")
             return data
         self._server.rejoin()
-        if not self._overlapping and self._ledger.conclude(last, time_ns):
+        if self._waits == PATIENT and self._ledger.conclude(last, time_ns):
             self._doubtful = False
         else:
             self._give_up()
@@ -215,7 +215,7 @@ class PostgresqlConversation(OrderedConversation):
             self._server.rejoin()
 
     def _is_waiting(self) -> bool:
-        return bool(self._ledger.asked)
+        return self._ledger.is_waiting()
 
     def _drain(self) -> Iterable[RequestDraft]:
         drafts = list(self._ledger.drain())

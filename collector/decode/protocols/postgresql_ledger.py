@@ -153,6 +153,10 @@ class Ledger:
         self.doubtful = False
         return True
 
+    def is_waiting(self) -> bool:
+        """Whether anything is outstanding beside the run to which the client still adds."""
+        return len(self.asked) > (self._run is not None)
+
     def miss_answers(self) -> None:
         """Some of the server's messages will not come."""
         if self.asked:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from collector.decode.protocols.draft import RequestDraft
-from collector.decode.protocols.ordered_conversation import OUTSTANDING_MAX, OrderedConversation
+from collector.decode.protocols.ordered_conversation import OUTSTANDING_MAX, PATIENT, OrderedConversation
 from collector.decode.protocols.redis_commands import name_operation
 from collector.decode.protocols.redis_heads import (
     begins_answer,
@@ -109,7 +109,7 @@ class RedisConversation(OrderedConversation):
 
     def _answer(self, data: bytes, time_ns: int) -> None:
         if not self._answers.in_step:
-            if not (self._overlapping and self._last_side is CLIENT and begins_answer(data)):
+            if self._waits == PATIENT or self._last_side is not CLIENT or not begins_answer(data):
                 self._discard("resynchronising")
                 return
             self._answers.rejoin()

@@ -11,7 +11,7 @@ from typing import Any
 from collector.decode.request import Conversation, Evidence, Outcome, Request, Side
 
 SECONDS = float(os.environ.get("HONEYGUIDE_FUZZ_SECONDS", "2"))
-LARGEST = 3_000_000  # bytes of one conversation's state, far above what valid streams need
+LARGEST = 5_000_000  # bytes of one conversation's state, far above what valid streams need
 Step = tuple[Side, bytes]
 
 

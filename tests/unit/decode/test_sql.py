@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.decode.protocols.sql import STATEMENT_BYTES, Dialect, Statement, StatementReader, read_statement
+from collector.decode.protocols.sql import (
+    REPETITIONS,
+    SKELETONS,
+    STATEMENT_BYTES,
+    Dialect,
+    Statement,
+    StatementReader,
+    read_statement,
+)
 from collector.decode.protocols.sql_outline import OPERATIONS, OTHER
 from collector.decode.protocols.sql_tokens import read_tokens
 
@@ -328,6 +336,13 @@ def test_nasty_texts_are_read_in_time(dialect: Dialect) -> None:
             reader.read(text)
             reader.read(text, truncated=True)
             assert reader.read(text).operation in OPERATIONS | {OTHER, "", "BATCH", "BATCH SELECT", "BATCH _OTHER"}
+
+
+def test_no_group_is_repeated_possessively() -> None:
+    # Python 3.11.2 matches too much with them (gh-106052), and a literal would end in the wrong place.
+    patterns = [dialect.token.pattern for dialect in Dialect] + [pattern.pattern for pattern in SKELETONS]
+    assert not [pattern for pattern in patterns if b")*+" in pattern or b")++" in pattern]
+    assert not [pattern for pattern, _ in REPETITIONS if ")*+" in pattern.pattern or ")++" in pattern.pattern]
 
 
 def test_input_is_bounded() -> None:
