@@ -67,13 +67,15 @@ class CumulativeJoin:
             batch = Batch(batch.schema, batch.kind, batch.rows, dict(batch.columns))
         place, found = self._find(keys)
         latest: dict[str, Column] = {}
-        uncounted = ~found & (batch[self.fields.born] == 0) if self.fields.born else np.zeros(len(found), bool)
+        uncounted = np.flatnonzero(~found & (batch[self.fields.born] == 0)) if self.fields.born else ()
         for name in self.fields.counters:
-            before = self._before(name, place, found).astype(batch[name].dtype)
-            batch.columns[f"{name}_increase"], latest[name] = self._count(batch[name], before, found, uncounted)
+            increase, latest[name] = self._count(batch[name], self._before(name, place, found), found)
+            if len(uncounted):
+                increase[uncounted] = 0
+            batch.columns[f"{name}_increase"] = increase
         for name in self.fields.once:
-            latest[name] = batch[name]
-            batch.columns[f"{name}_new"] = (latest[name] != 0) & (self._before(name, place, found) == 0)
+            before, latest[name] = self._before(name, place, found), batch[name]
+            batch.columns[f"{name}_new"] = (latest[name] != 0) if before is None else (latest[name] != 0) & (before == 0)
         batch.columns["first_seen"] = ~found
         lacking = np.ones(len(self._known.keys), bool)
         lacking[place[found]] = False
@@ -98,27 +100,29 @@ class CumulativeJoin:
         place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
         return place, known[place] == keys
 
-    def _before(self, name: str, place: Column, found: Column) -> Column:
-        """uint64; zero for rows that were not known."""
+    def _before(self, name: str, place: Column, found: Column) -> Column | None:
+        """uint64, zero for rows that were not known; None when none was."""
         known = self._known.values[name]
-        before: Column = known[place] * found if len(known) else np.zeros(len(found), np.uint64)
-        return before
+        return known[place] * found if found.any() else None
 
-    def _count(self, now: Column, before: Column, found: Column, uncounted: Column) -> tuple[Column, Column]:
+    def _count(self, now: Column, before: Column | None, found: Column) -> tuple[Column, Column]:
         """(increase as uint64, value to compare with next time).
 
         The difference is taken in the counter's own width, so that a counter that wraps is right.
         """
-        grown, latest = (now - before).astype(np.uint64), now
-        shrank = found & (grown > np.uint64(np.iinfo(now.dtype).max // 2))
-        if shrank.any() and self.fields.restarts:
+        if before is None:
+            return now.astype(np.uint64), now
+        grown = (now - before.astype(now.dtype)).astype(np.uint64)
+        half = np.uint64(np.iinfo(now.dtype).max // 2)
+        if grown.max() <= half:
+            return grown, now
+        shrank = found & (grown > half)
+        if self.fields.restarts:
             grown[shrank] = now[shrank]
-        elif shrank.any():
-            self.disordered += int(np.count_nonzero(shrank))
-            grown[shrank] = 0
-            latest = np.where(shrank, before, now)
-        grown[uncounted] = 0
-        return grown, latest
+            return grown, now
+        self.disordered += int(np.count_nonzero(shrank))
+        grown[shrank] = 0
+        return grown, np.where(shrank, before, now)
 
     def _remember(self, keys: Column, latest: dict[str, Column], lacking: Column) -> None:
         """The snapshot, and for one more round what it lacks."""

@@ -25,6 +25,7 @@ class Part:
     """One column under the instrument; value '' counts rows. tests: which rows, once a batch has shown the record's schema.
 
     places: lasting number of a group -> where its series is in the table, or UNKNOWN; good for one `state` of both.
+    settled: so many groups were there when all of them had a place.
     """
 
     number: int
@@ -33,27 +34,32 @@ class Part:
     tests: tuple[Test, ...] | None = None
     places: Column = field(default_factory=lambda: np.empty(0, np.intp))
     state: tuple[int, int] = (0, 0)
+    settled: int = 0
 
-    def places_in(self, state: tuple[int, int], groups: int) -> Column:
-        """`places`, with room for so many groups; nothing is known in another state."""
+    def make_ready(self, state: tuple[int, int], groups: int) -> None:
+        """Makes room for so many groups; nothing is known in another state."""
         if state != self.state or groups > len(self.places):
-            self.places, self.state = np.full(2 * groups, UNKNOWN, np.intp), state
-        return self.places
+            self.places, self.state, self.settled = np.full(2 * groups, UNKNOWN, np.intp), state, 0
+        elif self.settled != groups and (self.places[:groups] != UNKNOWN).all():
+            self.settled = groups
 
 
 @dataclass(slots=True, eq=False)
-class Chosen:
-    """Rows that count for a part. rows: their indices in the batch, None for all. numbers: of their groups.
+class Unsettled:
+    """Rows that count for a part, some of them of groups without a place.
 
-    unknown: which of them, by position, belong to a group without a place.
+    chosen: their indices in the batch, None for all. For each of them numbers (of its group), amounts and places; known:
+    group -> place.
     """
 
-    rows: Column | None
+    chosen: Column | None
     numbers: Column
-    unknown: Column
+    amounts: Column
+    known: Column
+    places: Column
 
     def index(self, positions: Column) -> Column:
-        return positions if self.rows is None else self.rows[positions]
+        return positions if self.chosen is None else self.chosen[positions]
 
 
 @dataclass(slots=True, eq=False)
@@ -94,36 +100,42 @@ class Feed:
     def _add_part(self, groups: BatchGroups, part: Part, rows: Column | None, now: float) -> None:
         amounts = self._amounts(groups, part, rows)
         if self._names <= groups.few_valued:
-            numbers = groups.lasting_numbers(rows)
-            known = part.places_in((groups.memory.generation, self.table.version), len(groups.memory))
+            numbers, count = groups.lasting_numbers(rows), len(groups.memory)
+            part.make_ready((groups.memory.generation, self.table.version), count)
+            known, settled = part.places, part.settled == count
         else:
             unique, numbers = np.unique(groups.keys_of(self.grouped_by, rows), return_inverse=True)
-            known = np.full(len(unique), UNKNOWN, np.intp)
+            known, settled = np.full(len(unique), UNKNOWN, np.intp), False
         places = known[numbers]
-        unknown = places == UNKNOWN
-        if self.metric.kind is InstrumentKind.COUNTER:
-            unknown &= amounts != 0  # no series for what never happened
-        if unknown.any():
-            self.table.updated_at[places[places != UNKNOWN]] = now  # in use: none of these makes room for a new one
-            over = self._find_places(groups, part, Chosen(rows, numbers, np.flatnonzero(unknown)), known, now)
-            places = known[numbers]
-            known[over] = UNKNOWN
-        places = np.maximum(places, OVERFLOW)  # where still unknown, there is nothing to add
+        if not settled:
+            places = self._settle(groups, part, Unsettled(rows, numbers, amounts, known, places), now)
         self.table.updated_at[places] = now
         if self.buckets:
             self.buckets.add(self.table.values, places, amounts)
         else:
             np.add.at(self.table.values.ravel(), places, amounts)
 
-    def _find_places(self, groups: BatchGroups, part: Part, chosen: Chosen, known: Column, now: float) -> Column:
+    def _settle(self, groups: BatchGroups, part: Part, rows: Unsettled, now: float) -> Column:
+        """The places of all rows: series are opened for those that have none and something to add."""
+        unknown = rows.places == UNKNOWN
+        if self.metric.kind is InstrumentKind.COUNTER:
+            unknown &= rows.amounts != 0  # no series for what never happened
+        if unknown.any():
+            self.table.updated_at[rows.places[rows.places != UNKNOWN]] = now  # in use: none of these makes room for a new one
+            over = self._find_places(groups, part, rows, np.flatnonzero(unknown), now)
+            rows.places = rows.known[rows.numbers]
+            rows.known[over] = UNKNOWN
+        return np.maximum(rows.places, OVERFLOW)  # where still unknown, nothing is added
+
+    def _find_places(self, groups: BatchGroups, part: Part, rows: Unsettled, unknown: Column, now: float) -> Column:
         """Fills in the places of new groups; those for which there is no room: the next batch may find some."""
-        unique, first = np.unique(chosen.numbers[chosen.unknown], return_index=True)
-        rows = chosen.index(chosen.unknown[first])
-        keys = hash_rows([groups.keys_of(self.grouped_by, rows)], seed=part.number)
-        known[unique] = self.table.place(keys, self._describer(groups.batch, part, rows), now)
-        over: Column = unique[known[unique] == OVERFLOW]
+        unique, first = np.unique(rows.numbers[unknown], return_index=True)
+        examples = rows.index(unknown[first])
+        keys = hash_rows([groups.keys_of(self.grouped_by, examples)], seed=part.number)
+        rows.known[unique] = self.table.place(keys, self._describer(groups.batch, part, examples), now)
+        over: Column = unique[rows.known[unique] == OVERFLOW]
         if len(over):
-            self.table.count_overflow(int(np.count_nonzero(np.isin(chosen.numbers[chosen.unknown], over))), now)
+            self.table.count_overflow(int(np.count_nonzero(np.isin(rows.numbers[unknown], over))), now)
         return over
 
     def _amounts(self, groups: BatchGroups, part: Part, rows: Column | None) -> Column:

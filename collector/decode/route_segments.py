@@ -51,7 +51,7 @@ def read_segment(segment: str) -> str:
     """The segment itself when it is a word of the API, otherwise what stands for it: `:id`, `:id.js`, `name=:id`, ..."""
     if PLAIN_WORD.fullmatch(segment) or RELEASE.fullmatch(segment):
         return segment
-    if VALUE.fullmatch(segment) or len(segment) > SEGMENT_LENGTH_MAX:
+    if len(segment) > SEGMENT_LENGTH_MAX or VALUE.fullmatch(segment):
         return PLACEHOLDER
     for form, read in COMPOSED:
         found = form.fullmatch(segment)

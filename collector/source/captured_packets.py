@@ -84,6 +84,7 @@ def message_batch(segments: Sequence[Timed], ports: Sequence[int]) -> Batch:
 
 
 def message_rows(time_ns: int, segment: Segment, ports: Sequence[int]) -> list[Rows]:
+    """DNS messages as rows of dns_message: the datagram, its ends and its time."""
     asks = is_question(segment, ports)
     made = []
     step = PAYLOAD_BYTES if segment.transport == TCP else max(segment.size, 1)

@@ -147,6 +147,7 @@ def read_ipv4(data: bytes, at: int, length: int) -> Transport | str:
 
 
 def read_ipv6(data: bytes, at: int, length: int) -> Transport | str:
+    """The transport header behind the fixed header and its extensions (RFC 8200), or the reason why there is none."""
     first, size, protocol = struct.unpack_from("!IHB", data, at)
     if first >> 28 != 6:
         return CONTRADICTORY
@@ -169,6 +170,7 @@ def read_ipv6(data: bytes, at: int, length: int) -> Transport | str:
 
 
 def read_transport(found: Transport, data: bytes) -> Segment | str:
+    """Ports, sequence and payload of a TCP segment or UDP datagram, or the reason why it is left out."""
     at, sequence, acknowledgement, flags = found.at, 0, 0, 0
     if found.protocol == TCP:
         source, destination, sequence, acknowledgement, offset, flags = struct.unpack_from("!HHIIBB", data, at)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from collector.decode.protocols.grpc import is_grpc_message
 from collector.decode.protocols.hpack import HeaderBlock, HpackDecoder
 from collector.decode.protocols.http1_exchange import Exchange
-from collector.decode.protocols.http2_frames import PREFACE, Frame, FrameReader, HeaderFrames
+from collector.decode.protocols.http2_frames import PREFACE, STALE, Frame, FrameReader, HeaderFrames
 from collector.decode.protocols.http2_search import FRAME_HEADER_BYTES, PADDED, weigh_frames
 from collector.decode.protocols.http2_stream import GRPC, MAYBE_GRPC, NOT_GRPC, READING, Stream, is_trailer
 from collector.decode.protocols.http_semantics import HEAD_LIMIT
@@ -26,7 +26,7 @@ def recognise(side: Side, data: bytes) -> Evidence:
         return Evidence.YES if len(data) >= len(PREFACE) else Evidence.MAYBE
     if data[:1] not in (b"", b"\0"):
         return Evidence.NO  # a first frame of 64 KiB and more
-    return weigh_frames(data, 0, side is Side.CLIENT)
+    return weigh_frames(data, 0, side is Side.CLIENT)[0]
 
 
 class Http2Conversation:
@@ -50,6 +50,7 @@ class Http2Conversation:
         self._tables = (HpackDecoder(READING), HpackDecoder(READING))
         self._streams: dict[int, Stream] = {}
         self._newest = [0, 0]  # stream opened by each side
+        self._usual_kind = MAYBE_GRPC  # GRPC when all streams that could be told were calls: then the others are, too
         self._finished: list[Request] = []
         if upgraded is not None:
             self._open_upgraded(upgraded)
@@ -72,7 +73,7 @@ class Http2Conversation:
     def end(self, time_ns: int) -> Sequence[Request]:
         """See `Conversation`."""
         for number in list(self._streams):
-            self._finish(number, Outcome.UNKNOWN if self._streams[number].missed else Outcome.UNANSWERED)
+            self._finish(number, Outcome.UNANSWERED)
         return self._take_finished()
 
     def _take_finished(self) -> Sequence[Request]:
@@ -89,6 +90,7 @@ class Http2Conversation:
             self._count("too_many_streams")
             self._finish(next(iter(self._streams)), Outcome.UNKNOWN)
         stream = self._streams[number] = Stream(started, self._scheme)
+        stream.missed = self._readers[Side.SERVER].is_searching
         return stream
 
     def _open_upgraded(self, asked: Exchange) -> None:
@@ -103,8 +105,13 @@ class Http2Conversation:
 
     def _finish(self, number: int, outcome: Outcome | None = None) -> None:
         stream = self._streams.pop(number, None)
-        if stream is not None:
-            self._finished.append(stream.request(outcome))
+        if stream is None:
+            return
+        if stream.kind == MAYBE_GRPC:
+            stream.kind = self._usual_kind
+        elif self._usual_kind != stream.kind:
+            self._usual_kind = stream.kind if self._usual_kind == MAYBE_GRPC else NOT_GRPC
+        self._finished.append(stream.request(outcome))
 
     def join(self, side: Side) -> None:
         """That side is not read from its beginning (called by its reader); when it is the client's, neither is the server's."""
@@ -129,6 +136,8 @@ class Http2Conversation:
         if block is None:
             self._count("unreadable_headers")
             self._tables[side].forget()
+        if headers.started == STALE:
+            return
         if side is Side.CLIENT:
             self._take_request(headers, block)
         elif headers.promised:
@@ -178,7 +187,7 @@ class Http2Conversation:
     def take_data(self, side: Side, frame: Frame, beginning: bytes) -> None:
         """The beginning of a DATA frame (called by the reader of that side); b'' when it was not seen."""
         stream = self._streams.get(frame.stream)
-        if stream is None:
+        if stream is None or frame.since == STALE:
             return
         stream.pass_bytes(side, FRAME_HEADER_BYTES + frame.size, frame.since)
         is_padded = frame.flags & PADDED != 0

@@ -38,6 +38,7 @@ PEEK_BYTES = 6  # of DATA: pad length and the prefix of a gRPC message
 KEPT_WHOLE = frozenset((HEADERS, RST_STREAM, PUSH_PROMISE, GOAWAY, CONTINUATION))
 SIZES = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
 UNSEEN_CODE = -1
+STALE = -1  # `since` of a frame that was recognised so late that its time is not known: only its header fields are learned
 
 
 @dataclass(slots=True)
@@ -85,6 +86,8 @@ class FrameReader:
         self._read: Callable[[bytes, int, int], int] = self._read_server_preface if side else self._read_preface
         self._buffer = b""
         self._since = 0
+        self._buffered_at = 0
+        self._stale_bytes = 0  # at the beginning of the buffer, while frames are searched for
         self._left = 0  # of the payload that goes by
         self._frame = Frame(DATA, 0, 0, 0, 0)
         self._headers: HeaderFrames | None = None
@@ -94,9 +97,16 @@ class FrameReader:
         """No byte, or not enough for the preface, came yet."""
         return self._read in (self._read_preface, self._read_server_preface)
 
+    @property
+    def is_searching(self) -> bool:
+        """Frames go by unread."""
+        return self._read == self._search_frames
+
     def feed(self, data: bytes, time_ns: int) -> None:
         """The next bytes."""
         if self._buffer:
+            if self.is_searching and self._buffered_at != time_ns:
+                self._stale_bytes = len(self._buffer)
             data = self._buffer + data
             self._buffer = b""
         else:
@@ -108,10 +118,12 @@ class FrameReader:
             else:
                 behind = self._read(data, position, time_ns)
                 if behind < 0:
-                    self._buffer = data[position:]
+                    self._buffer, self._buffered_at = data[position:], time_ns
+                    self._stale_bytes = max(0, self._stale_bytes - position)
                     return
                 position = behind
-            self._since = time_ns
+            self._since = STALE if position < self._stale_bytes else time_ns
+        self._stale_bytes = 0
 
     def skip(self, size: int, time_ns: int) -> None:
         """Unseen bytes: in step while they end within the payload of the frame that has begun."""
@@ -132,7 +144,7 @@ class FrameReader:
 
     def search(self) -> None:
         """Frames begin anywhere; what came before is not to be had."""
-        self._buffer, self._left, self._headers = b"", 0, None
+        self._buffer, self._left, self._headers, self._stale_bytes = b"", 0, None, 0
         if self.at_beginning:
             self._events.join(self._side)
         self._read = self._search_frames
@@ -219,20 +231,22 @@ class FrameReader:
     def _end_payload(self, time_ns: int) -> None:
         frame = self._frame
         if frame.kind == DATA:
-            if frame.flags & END_STREAM:
+            if frame.flags & END_STREAM and frame.since != STALE:
                 self._events.end_stream(self._side, frame.stream, time_ns)
         elif frame.kind in (HEADERS, PUSH_PROMISE, CONTINUATION):
             self._take_fragment(frame, None, time_ns)
-        elif frame.kind == RST_STREAM:
+        elif frame.kind == RST_STREAM and frame.since != STALE:
             self._events.reset_stream(self._side, frame.stream, UNSEEN_CODE, time_ns)
 
     def _take_whole(self, frame: Frame, payload: bytes, time_ns: int) -> None:
-        if frame.kind == RST_STREAM:
-            self._events.reset_stream(self._side, frame.stream, int.from_bytes(payload, "big"), time_ns)
-        elif frame.kind == GOAWAY:
-            self._events.go_away(self._side, int.from_bytes(payload[:4], "big") & 0x7FFFFFFF, time_ns)
-        else:
+        if frame.kind not in (RST_STREAM, GOAWAY):
             self._take_fragment(frame, payload, time_ns)
+        elif frame.since == STALE:
+            return
+        elif frame.kind == RST_STREAM:
+            self._events.reset_stream(self._side, frame.stream, int.from_bytes(payload, "big"), time_ns)
+        else:
+            self._events.go_away(self._side, int.from_bytes(payload[:4], "big") & 0x7FFFFFFF, time_ns)
 
     def _take_fragment(self, frame: Frame, payload: bytes | None, time_ns: int) -> None:
         """Of a header block; None: it was not seen, or is longer than what is kept."""

@@ -1,7 +1,7 @@
 """Where HTTP/2 frames begin in the middle of a connection: evidence from the frames themselves, never from a port or a name.
 
-A frame header is believed when it obeys RFC 9113 in every field and when what it leads to is another one, or when its
-payload proves it. By chance bytes do the first about once in 10^9 places.
+A frame header is believed when it obeys RFC 9113 in every field and what it leads to are others, or when its payload
+proves it. By chance bytes do the first about once in 10^9 places, more often beside real frames, which are full of zeros.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ FRAME_BYTES_MAX = 16_384  # before a SETTINGS allows more; larger ones are not s
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM, END_HEADERS, PADDED, HAS_PRIORITY, ACK = 0x1, 0x4, 0x8, 0x20, 0x1
 CANDIDATE = re.compile(rb"\x00[\x00-\x40].[\x00-\x08]", re.DOTALL)
+CONTINUATION_BYTE = bytes((CONTINUATION,))
+# Frames of fixed size; the others weigh 1, and a frame of the same stream as the one before weighs 1 more.
+WEIGHTS = {PRIORITY: 2, RST_STREAM: 2, PING: 2, GOAWAY: 2, WINDOW_UPDATE: 2}
+WEIGHT_OF_CERTAINTY = 3
 KNOWN_SETTINGS = frozenset((1, 2, 3, 4, 5, 6, 8, 9))
 PSEUDO_HEADERS = (b":method", b":scheme", b":path", b":status", b":authority")
 PROOF = Reading(dict.fromkeys(PSEUDO_HEADERS, bool))
@@ -47,33 +51,44 @@ RULES = {
 
 
 def find_frames(data: bytes, start: int, from_client: bool) -> tuple[int, bool]:
-    """(position, whether frames certainly begin there); if not certain, nothing before the position has to be kept."""
-    while True:
-        found = CANDIDATE.search(data, start)
-        if found is None:
-            return max(start, len(data) - FRAME_HEADER_BYTES + 1), False
-        start = found.start()
-        evidence = weigh_frames(data, start, from_client)
-        if evidence is not Evidence.NO:
-            return start, evidence is Evidence.YES
-        start += 1
+    """(position, whether frames certainly begin there); if not certain, nothing before the position has to be kept.
+
+    Of several places the one wins whose evidence is whole first, so that it does not matter in which pieces `data` came.
+    """
+    certain = first_possible = -1
+    evidence_end = len(data) + 1
+    while (found := CANDIDATE.search(data, start)) and found.start() < evidence_end:
+        evidence, end = weigh_frames(data, found.start(), from_client)
+        if evidence is Evidence.YES and end < evidence_end:
+            certain, evidence_end = found.start(), end
+        elif evidence is Evidence.MAYBE and first_possible < 0:
+            first_possible = found.start()
+        start = found.start() + 1
+    if certain >= 0:
+        return certain, True
+    return first_possible if first_possible >= 0 else max(start, len(data) - FRAME_HEADER_BYTES + 1), False
 
 
-def weigh_frames(data: bytes, position: int, from_client: bool) -> Evidence:
-    """Whether frames begin at `position`."""
-    if len(data) - position < FRAME_HEADER_BYTES:
-        return Evidence.MAYBE
-    if data[position + 3] == CONTINUATION or not _is_plausible(data, position, from_client):
-        return Evidence.NO
-    word, flags, _ = FRAME_HEADER.unpack_from(data, position)
-    payload = position + FRAME_HEADER_BYTES
-    end = payload + (word >> 8)
-    proves = PROOFS.get(word & 0xFF)
-    if proves and len(data) >= end and proves(data[payload:end], flags):
-        return Evidence.YES
-    if len(data) < end + FRAME_HEADER_BYTES:
-        return Evidence.MAYBE
-    return Evidence.YES if _is_plausible(data, end, from_client) else Evidence.NO
+def weigh_frames(data: bytes, position: int, from_client: bool) -> tuple[Evidence, int]:
+    """(whether frames begin at `position`, where the evidence for YES ends)."""
+    weight = last_stream = 0
+    if data[position + 3 : position + 4] == CONTINUATION_BYTE:
+        return Evidence.NO, 0
+    while len(data) - position >= FRAME_HEADER_BYTES:
+        if not _is_plausible(data, position, from_client):
+            return Evidence.NO, 0
+        word, flags, stream = FRAME_HEADER.unpack_from(data, position)
+        kind = word & 0xFF
+        weight += WEIGHTS.get(kind, 1) + (last_stream == stream != 0)
+        position += FRAME_HEADER_BYTES
+        if weight >= WEIGHT_OF_CERTAINTY:
+            return Evidence.YES, position
+        end = position + (word >> 8)
+        proves = PROOFS.get(kind)
+        if proves and len(data) >= end and proves(data[position:end], flags):
+            return Evidence.YES, end
+        position, last_stream = end, stream
+    return Evidence.MAYBE, 0
 
 
 def _is_plausible(data: bytes, position: int, from_client: bool) -> bool:

@@ -155,13 +155,20 @@ class Stream:
             attributes,
         )
 
+    def _was_reset(self) -> bool:
+        """The reset says how the stream ended; not so when the answer, or its end, may have been among lost frames."""
+        return self.reset_by is not None and not self.missed
+
     def _http_result(self, outcome: Outcome | None) -> tuple[str, str, Outcome]:
         """(status, error type, outcome)."""
         if self.status:
             return str(self.status), self._reset_error() or http_error_type(self.status, False), self._http_outcome()
-        if self.reset_by is not None:
+        if self._was_reset():
             return "", self._reset_error(), Outcome.ERROR if self.reset_by else Outcome.UNANSWERED
-        return "", "", outcome or Outcome.UNKNOWN
+        return "", "", self._unanswered(outcome)
+
+    def _unanswered(self, outcome: Outcome | None) -> Outcome:
+        return Outcome.UNKNOWN if self.missed or outcome is None else outcome
 
     def _http_outcome(self) -> Outcome:
         return Outcome.ERROR if self.reset_by is Side.SERVER and self.reset_code else http_outcome(self.status)
@@ -176,12 +183,12 @@ class Stream:
         code = self.call_status
         if code < 0 and self.status not in (0, 200):
             code = STATUS_OF_HTTP.get(self.status, 2)
-        if code < 0 and self.reset_by is not None:
+        if code < 0 and self._was_reset():
             code = STATUS_OF_RESET.get(self.reset_code, 13)
             if self.reset_by is Side.CLIENT:
                 return str(code), self._reset_error(), Outcome.UNANSWERED
             return str(code), grpc_status_name(code), Outcome.ERROR
         if code < 0:
-            return "", "", outcome or Outcome.UNKNOWN
+            return "", "", self._unanswered(outcome)
         error_type = grpc_error_type(code, is_client=False)
         return str(code), error_type, Outcome.ERROR if error_type else Outcome.OK

@@ -24,6 +24,8 @@ MORE_RESULTS, CURSOR, NO_BACKSLASH_ESCAPES = 0x0008, 0x0040, 0x0200  # server st
 
 
 class MysqlFramer(MessageFramer):
+    """Where a packet ends: three bytes of length and one of sequence before it (MySQL protocol, "Packets")."""
+
     def __init__(self, side: Side) -> None:
         super().__init__(HEAD_BYTES, HEAD_BYTES + 1)
         self._wanted = HEAD_BYTES + (STATEMENT_BYTES + 64 if side == Side.CLIENT else ANSWER_BYTES)

@@ -1,7 +1,7 @@
 """Makes the samples beside it: real clients talk to real servers through a recorder, and what server or client themselves
 say about each request becomes what the parser has to find.
 
-usage: python record_samples.py [name ...]; needs nginx, curl, node and the packages grpcio, websockets, h2, uvicorn.
+usage: python record_http.py [name ...]; needs nginx, curl, node and the packages grpcio, websockets, h2, uvicorn.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Makes the samples beside it: real clients ask a real PostgreSQL while tcpdump listens, and the server's log is the truth.
 
-usage: PYTHONPATH=tests/unit/decode:. python record_samples.py CLIENT_PYTHON
+usage: PYTHONPATH=tests/unit/decode:. python record_postgresql.py CLIENT_PYTHON
 CLIENT_PYTHON: an interpreter with psycopg and asyncpg. Needs root, tcpdump, initdb, postgres, psql and pgbench.
 """
 
@@ -103,7 +103,7 @@ def record(client: str, folder: Path) -> None:
         "pgbench_extended": [*pgbench, "-M", "extended", "-t", "4"],
         "pgbench_prepared": [*pgbench, "-M", "prepared", "-t", "4"],
         "pgbench_pipeline": [*pgbench, "-M", "extended", "-t", "3", "-f", str(HERE / "pipeline.sql")],
-        "drivers": [client, str(HERE / "drivers.py")],
+        "drivers": [client, str(HERE / "drive_postgresql.py")],
     }
     for name, arguments in actions.items():
         connections = capture(

@@ -1,6 +1,6 @@
 """Makes the samples beside it: real clients ask a real Redis while tcpdump listens; the server's statistics are the truth.
 
-usage: PYTHONPATH=tests/unit/decode:. python record_samples.py CLIENT_PYTHON
+usage: PYTHONPATH=tests/unit/decode:. python record_redis.py CLIENT_PYTHON
 CLIENT_PYTHON: an interpreter with redis-py. Needs root, tcpdump, redis-server, redis-cli and redis-benchmark.
 """
 
@@ -44,7 +44,7 @@ def main(client: str) -> None:
     actions = {
         "benchmark": [*benchmark, "-P", "1"],
         "benchmark_pipelined": [*benchmark, "-P", "16"],
-        "drivers": [client, str(HERE / "drivers.py")],
+        "drivers": [client, str(HERE / "drive_redis.py")],
     }
     try:
         time.sleep(1)

@@ -1,6 +1,6 @@
 """Makes the samples beside it: real clients ask a real MariaDB while tcpdump listens; the server's two logs are the truth.
 
-usage: PYTHONPATH=tests/unit/decode:. python record_samples.py CLIENT_PYTHON
+usage: PYTHONPATH=tests/unit/decode:. python record_mysql.py CLIENT_PYTHON
 CLIENT_PYTHON: an interpreter with PyMySQL and mysql-connector-python. Needs root, tcpdump, mariadbd and mariadb.
 """
 
@@ -95,7 +95,7 @@ def record(client: str, folder: Path) -> None:
     actions = {
         "command_line": [*line, "--local-infile", "--force", "--comments", "shop", "-e", f"source {folder}/statements.sql"],
         "compressed": [*line, "-C", "shop", "-e", "select 'secret'"],
-        "drivers": [client, str(HERE / "drivers.py")],
+        "drivers": [client, str(HERE / "drive_mysql.py")],
     }
     for name, arguments in actions.items():
         environment = {**os.environ, "MYSQL_PORT": PORT}
