@@ -56,6 +56,7 @@ class Agent:
         """All of a recording, as fast as it goes."""
         while not self.source.finished and not self.stop.is_set():
             self.drain_once()
+        self.node.keep_house()  # the books as they stand at the end
 
     def drain_once(self) -> None:
         started = time.monotonic()
