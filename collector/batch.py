@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -58,18 +58,27 @@ class Schema:
         return next((f.name for f in self.fields if f.meaning == meaning), None)
 
 
+class RowGroups(NamedTuple):
+    """first: index of the first row of each group, groups in no order; inverse: for each row the number of its group (n,)."""
+
+    first: Column
+    inverse: Column
+
+
 @dataclass(slots=True)
 class Batch:
     """Rows of one record type.
 
     rows: structured array, shape (n,), owned by the batch (a copy, the ring may be reused).
     columns: what enrichers added, each of shape (n,).
+    owners: rows that agree in whose they are and whom they are with, where the decoder knows; the first stands for all.
     """
 
     schema: Schema
     kind: BatchKind
     rows: Rows
     columns: dict[str, Column] = field(default_factory=dict)
+    owners: RowGroups | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -83,5 +92,5 @@ class Batch:
         return self.rows[name] if added is None else added
 
     def select(self, which: Column) -> Batch:
-        """The rows where the boolean mask or index array `which` says so, with their added columns."""
+        """The rows where the boolean mask or index array `which` says so, with their added columns, without owners."""
         return Batch(self.schema, self.kind, self.rows[which], {k: v[which] for k, v in self.columns.items()})

@@ -22,6 +22,7 @@ from collector.decode.sampling import RequestSampler
 from collector.enrich.enrichers import build_enrichers
 from collector.enrich.identity import Identities, build_identities
 from collector.enrich.names import NameTable
+from collector.enrich.owner_groups import OwnerEnrichers
 from collector.enrich.peer import PeerEnricher
 from collector.enrich.process import Process
 from collector.enrich.route_enricher import RouteEnricher
@@ -273,7 +274,7 @@ def build_node(settings: Settings, clock: Clock, source: Source, environ: Mappin
     rooms = Rooms(
         identities,
         names,
-        (local, peers, routes),
+        (OwnerEnrichers((local, peers), identities), routes),
         Aggregator(aggregate, identities.workload),
         FlowStore(settings.flow_history, settings.max_connections),
         LookupStore(settings.lookup_history),

@@ -58,6 +58,7 @@ class Pipeline:
     spans: SpanSink | None = None
     rows: dict[tuple[str, str], int] = field(default_factory=dict)
     _records: dict[tuple[str, str], Record] = field(default_factory=dict)
+    _consumed: set[tuple[str, str]] = field(default_factory=set)
     _decoders: dict[tuple[str, str], Decoder] = field(default_factory=dict)
     _made: dict[tuple[str, str], Decoder] = field(default_factory=dict)
 
@@ -65,6 +66,8 @@ class Pipeline:
         """Makes the rooms ready for the records of one probe."""
         for record in probe.manifest.record:
             self._records[(probe.name, record.struct)] = record
+            if is_consumed(record, probe):
+                self._consumed.add((probe.name, record.struct))
             if record.decoder:
                 self._decoders[(probe.name, record.struct)] = self._decoder(probe.name, record.decoder)
         self.rooms.aggregator.add_probe(probe.name, probe.manifest, probe.map_keys)
@@ -93,6 +96,8 @@ class Pipeline:
         place = (batch.schema.probe, batch.schema.record)
         record = self._records[place]
         self.rows[place] = self.rows.get(place, 0) + len(batch)
+        if place not in self._consumed:
+            return
         self._learn(batch, record)
         for enricher in self.rooms.enrichers:
             enricher.enrich(batch)
@@ -129,3 +134,9 @@ class Pipeline:
         """(probe, what its decoder wants the kernel to do with a connection), since the last call."""
         steering = [(probe, made) for (probe, _), made in self._made.items() if isinstance(made, SteeringDecoder)]
         return [(probe, decision) for probe, decoder in steering for decision in decoder.take_decisions()]
+
+
+def is_consumed(record: Record, probe: ProbeModel) -> bool:
+    """Whether any room wants these rows themselves; of others only what a decoder makes of them is wanted."""
+    measured = any(metric.record == record.struct for metric in probe.manifest.metric)
+    return bool(measured or record.store or record.feeds)

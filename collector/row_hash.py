@@ -15,6 +15,8 @@ from collector.batch import Column
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 FINISH = np.uint64(0xBF58476D1CE4E5B9)
 SHIFT = np.uint64(32)
+# Multilinear hashing (Carter, Wegman 1979): the sum of each value times a random odd number of its own.
+FACTORS = np.random.default_rng(0x9E3779B97F4A7C15).integers(0, 1 << 64, 64, np.uint64) | np.uint64(1)
 
 
 def words_of(column: Column) -> list[Column]:
@@ -48,3 +50,14 @@ def hash_rows(columns: Sequence[Column], seed: int = 0) -> Column:
             mixed *= FINISH  # twice: a high bit alone would come out as two bits, which the next word could undo
             mixed ^= mixed >> SHIFT
     return mixed
+
+
+def hash_numbers(columns: Sequence[Column]) -> Column:
+    """uint64 (n,) for columns of whole numbers: quicker than `hash_rows`, only the upper bits are well mixed."""
+    total: Column = columns[0].astype(np.uint64)
+    total *= FACTORS[0]
+    for factor, column in zip(FACTORS[1:], columns[1:], strict=False):
+        wide = column.astype(np.uint64)
+        wide *= factor
+        total += wide
+    return total

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from collector.batch import Column
+from collector.row_hash import hash_numbers
 
 LIMIT = 16_384
 SLOT_BITS = 16
 NOBODY = -1
-# Multilinear hashing (Carter, Wegman 1979): the sum of each value times a random odd number of its own.
-FACTORS = np.random.default_rng(0x9E3779B97F4A7C15).integers(0, 1 << 64, 64, np.uint64) | np.uint64(1)
 
 
 class GroupNumbers:
@@ -55,14 +54,3 @@ class GroupNumbers:
         self._numbers.clear()
         self._slot_numbers[:] = NOBODY
         self.generation += 1
-
-
-def hash_numbers(columns: Sequence[Column]) -> Column:
-    """uint64 (n,)."""
-    total: Column = columns[0].astype(np.uint64)
-    total *= FACTORS[0]
-    for factor, column in zip(FACTORS[1:], columns[1:], strict=False):
-        wide = column.astype(np.uint64)
-        wide *= factor
-        total += wide
-    return total

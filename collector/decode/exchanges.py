@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from collector.batch import Batch, Column, Rows
+from collector.batch import Batch, Column, RowGroups, Rows
 from collector.decode.decision import Decision
 from collector.decode.http_exchanges import HttpExchanges
 from collector.decode.request import Conversation, Request, Side
-from collector.decode.request_details import request_details
+from collector.decode.request_details import ROW_FIELDS, describe_row
 from collector.decode.request_record import (
     OUTCOME_NUMBERS,
     PROTOCOL_NUMBERS,
@@ -26,7 +26,9 @@ from collector.decode.request_record import (
 from collector.decode.sampling import RequestSampler
 from collector.decode.stream_table import Stream, StreamTable, request_head, response_head
 from collector.decode.trace_columns import find_traces, traces_of
+from collector.row_groups import group_rows
 
+HTTP = "http"  # read in columns; all others by one conversation per connection
 RESTS_MAX = 4096
 TLS_PROBE = "tls_data"
 
@@ -81,16 +83,21 @@ class ExchangeDecoder:
         return []
 
     def _decode_exchanges(self, source: Rows) -> list[Batch]:
-        streams, belongs = self._streams.of_exchanges(source)
-        names = np.array([stream.protocol.name if stream.protocol else "" for stream in streams])[belongs]
-        is_http, known = names == "http", names != ""
+        owners = group_rows([source["flow"], source["process"]])
+        streams = self._streams.of_exchanges(source, owners)
+        names = np.array([stream.protocol.name if stream.protocol else "" for stream in streams])
+        if (names == HTTP).all():
+            return [self._http_batch(source, owners)]
+        names = names[owners.inverse]
+        is_http, known = names == HTTP, names != ""
         self._counters["unrecognised_exchanges"] += int(np.count_nonzero(~known))
         made = []
         if is_http.any():
-            made.append(self._http_batch(source[is_http]))
+            rows = source[is_http]
+            made.append(self._http_batch(rows, group_rows([rows["flow"], rows["process"]])))
         others = np.flatnonzero(known & ~is_http)
         if len(others):
-            made += self._converse(source[others], [streams[belongs[row]] for row in others])
+            made += self._converse(source[others], [streams[owner] for owner in owners.inverse[others].tolist()])
         return made
 
     def _keep_rests(self, source: Rows) -> None:
@@ -103,25 +110,27 @@ class ExchangeDecoder:
             self._rests.popitem(last=False)
             self._counters["rests_forgotten"] += 1
 
-    def _http_batch(self, source: Rows) -> Batch:
+    def _http_batch(self, source: Rows, owners: RowGroups) -> Batch:
         rows = np.zeros(len(source), self._schema.dtype)
         copy_owner(source, rows)
         fill_times(source, rows)
         self._http.fill(source, rows)
-        batch = request_batch(self._schema, rows)
+        batch = request_batch(self._schema, rows, owners)
         if self._sampler is not None:
             chosen = self._sampler.choose(rows, find_traces(source["request"], source["request_captured"]))
             batch.columns["details"] = self._http_details(source, rows, np.flatnonzero(chosen))
         return batch
 
     def _http_details(self, source: Rows, rows: Rows, chosen: Column) -> Column:
-        details = np.full(len(rows), None, object)
+        details: Column = np.empty(len(rows), object)
         scheme = "https" if self._probe == TLS_PROBE else "http"
-        for index in chosen:
+        rows["sampled"][chosen] = 1
+        values = zip(*(rows[name][chosen].tolist() for name in ROW_FIELDS), strict=True)
+        places = zip(source["flow"][chosen].tolist(), source["sequence"][chosen].tolist(), strict=True)
+        for index, place, numbers in zip(chosen.tolist(), places, values, strict=True):
             row = source[index]
-            rest = self._rests.pop((int(row["flow"]), int(row["sequence"])), b"")
-            rows["sampled"][index] = 1
-            details[index] = request_details(request_head(row) + rest, response_head(row), rows[index], self._texts, scheme)
+            head = request_head(row) + self._rests.pop(place, b"")
+            details[index] = describe_row(head, response_head(row), numbers, self._texts, scheme)
         return details
 
     def _converse(self, source: Rows, streams: Sequence[Stream]) -> list[Batch]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from collector.batch import Batch, BatchKind, Field, Rows, Schema
+from collector.batch import Batch, BatchKind, Field, RowGroups, Rows, Schema
 from collector.decode.request import Outcome
 from collector.decode.text_table import TextTable
+from collector.row_blocks import copy_fields
 
 PROTOCOLS = {0: "unknown", 1: "http", 2: "grpc", 3: "postgresql", 4: "mysql", 5: "redis", 6: "dns", 7: "websocket"}
 PROTOCOL_NUMBERS = {name: number for number, name in PROTOCOLS.items()}
@@ -34,7 +35,10 @@ class RequestTexts:
 
 
 def request_schema(probe: str, texts: RequestTexts) -> Schema:
-    """Layout of `request` for one probe's decoder. resource: before grouping. status, error_type: words of the protocol."""
+    """Layout of `request` for one probe's decoder. resource: before grouping. status, error_type: words of the protocol.
+
+    Whose it is lies as in probes/include/exchange.bpf.h, so that it is copied in few blocks.
+    """
     fields = (
         ("flow", "u8", Field("flow", "flow_id")),
         ("observed_at", "u8", Field("observed_at", "boot_ns")),  # first byte of the request
@@ -65,16 +69,15 @@ def request_schema(probe: str, texts: RequestTexts) -> Schema:
         ("server_port", "u2", Field("server_port", "ip_port")),
         ("sampled", "u2", Field("sampled")),
     )
-    dtype = np.dtype([(name, form) for name, form, _ in fields])
+    dtype = np.dtype([(name, form) for name, form, _ in fields], align=True)
     return Schema(probe, "request", dtype, tuple(entry for _, _, entry in fields))
 
 
 def copy_owner(source: Rows, rows: Rows) -> None:
-    """Whose they are and between which ends, field by field; server_port follows from the role."""
-    for name in OWNER_FIELDS:
-        rows[name] = source[name]
+    """Whose they are and between which ends; server_port follows from the role."""
+    copy_fields(source, rows, OWNER_FIELDS)
     rows["server_port"] = np.where(source["role"] == 2, source["local_port"], source["remote_port"])
 
 
-def request_batch(schema: Schema, rows: Rows) -> Batch:
-    return Batch(schema, BatchKind.EVENTS, rows)
+def request_batch(schema: Schema, rows: Rows, owners: RowGroups | None = None) -> Batch:
+    return Batch(schema, BatchKind.EVENTS, rows, owners=owners)

@@ -14,6 +14,8 @@ from collector.batch import Column, Rows
 KEPT_NS = 10_000_000_000
 CALLS_PER_REQUEST = 32  # of a sampled server request, at most so many calls are kept for its sake
 CLIENT, SERVER = 1, 2
+GATHERED_AT = 64
+PARTNER_ROLES = {frozenset((CLIENT,)): SERVER, frozenset((SERVER,)): CLIENT}  # the only one that anything could be related to
 TIME_BITS = 54  # 208 days of nanoseconds; the rest numbers the thread
 LATEST = np.uint64(1 << 62)  # whatever a row says, sums stay in range
 KIN_DTYPE = np.dtype([("thread", "u8"), ("start", "i8"), ("end", "i8"), ("role", "u4"), ("room", "i4")])
@@ -52,35 +54,51 @@ class SampledKin:
     def __init__(self, limit: int = 512) -> None:
         self._limit = limit
         self._kin = np.zeros(0, KIN_DTYPE)
+        self._new: list[Places] = []  # remembered, not among _kin yet: most batches have nobody who could be related
         self._threads: Column = np.zeros(0, np.uint64)
-        self._partner_role = 0  # the only one that anything here could be related to; 0 both
+        self._roles: set[int] = set()
 
     def __len__(self) -> int:
+        self._gather()
         return len(self._kin)
 
     def remember(self, sampled: Places) -> None:
         """These were sampled."""
-        kin = np.zeros(len(sampled.thread), KIN_DTYPE)
-        kin["thread"], kin["start"], kin["end"], kin["role"] = sampled
-        kin["room"] = np.where(kin["role"] == SERVER, CALLS_PER_REQUEST, 1)
-        both = np.concatenate([self._kin, kin[(kin["thread"] != 0) & (kin["role"] != 0)]])[-self._limit :]
-        newest = both["end"].max(initial=0)
-        self._kin = both[(both["end"] > newest - KEPT_NS) & (both["room"] > 0)]
-        self._threads = np.unique(self._kin["thread"])
-        roles = set(self._kin["role"].tolist())
-        self._partner_role = CLIENT + SERVER - roles.pop() if len(roles) == 1 else 0
+        if len(sampled.thread):
+            self._new.append(sampled)
+            self._roles.update(sampled.role.tolist())
+        if len(self._new) >= GATHERED_AT:
+            self._gather()
 
     def relatives(self, places: Places) -> Column:
         """bool (n,): server requests around a remembered call, calls within a remembered server request."""
         found: Column = np.zeros(len(places.thread), np.bool_)
-        if not len(self._kin) or not len(found):
+        partners = PARTNER_ROLES.get(frozenset(self._roles - {0}), 0)
+        if not self._roles or not len(found):
             return found
-        at = np.flatnonzero(places.role == self._partner_role if self._partner_role else places.role != 0)
+        at = np.flatnonzero(places.role == partners if partners else places.role != 0)
+        if not len(at):
+            return found
+        self._gather()
         at = at[np.isin(places.thread[at], self._threads)]
         if len(at):
-            partners = self._partners(places.select(at))
-            found[at[partners >= 0]] = self._take_room(partners[partners >= 0])
+            partner = self._partners(places.select(at))
+            found[at[partner >= 0]] = self._take_room(partner[partner >= 0])
         return found
+
+    def _gather(self) -> None:
+        """Sorts in what is new, forgets what is old or has no room for relatives any more."""
+        if self._new:
+            kin = np.zeros(sum(len(places.thread) for places in self._new), KIN_DTYPE)
+            for name, parts in zip(Places._fields, zip(*self._new, strict=True), strict=True):
+                kin[name] = np.concatenate(parts)
+            kin["room"] = np.where(kin["role"] == SERVER, CALLS_PER_REQUEST, 1)
+            self._kin = np.concatenate([self._kin, kin[(kin["thread"] != 0) & (kin["role"] != 0)]])[-self._limit :]
+            self._new.clear()
+        newest = self._kin["end"].max(initial=0)
+        self._kin = self._kin[(self._kin["end"] > newest - KEPT_NS) & (self._kin["room"] > 0)]
+        self._threads = np.unique(self._kin["thread"])
+        self._roles = set(self._kin["role"].tolist())
 
     def _partners(self, rows: Places) -> Column:
         """Index of a remembered relative of each row, -1 none. All threads are known."""

@@ -15,7 +15,7 @@ from collector.decode.request import Outcome
 from collector.decode.request_record import OUTCOME_NUMBERS
 from collector.decode.sampled_kin import Places, SampledKin, places_of
 from collector.decode.trace_columns import TraceColumns
-from collector.row_hash import hash_rows
+from collector.row_hash import FINISH, SHIFT, hash_numbers
 
 # What goes first when the limit cuts.
 FAILED, SLOW, TRACED, KIN, BY_RATIO, LEFT_OUT = range(6)
@@ -62,7 +62,9 @@ class RequestSampler:
         }
 
     def _keys(self, rows: Rows, traces: TraceColumns | None) -> Column:
-        keys = hash_rows([rows["flow"], rows["observed_at"]])
+        keys = hash_numbers([rows["flow"], rows["observed_at"]])
+        keys ^= keys >> SHIFT
+        keys *= FINISH
         return keys if traces is None else np.where(traces.keys != 0, traces.keys, keys)
 
     def _ranks(self, rows: Rows, keys: Column, traces: TraceColumns | None) -> Column:
@@ -72,7 +74,8 @@ class RequestSampler:
         if traces is not None:
             ranks[traces.sampled] = TRACED
         ranks[rows["duration"] >= self._slow_ns] = SLOW
-        ranks[np.isin(rows["outcome"], FAILURES) | (rows["error_type"] != 0)] = FAILED
+        outcome = rows["outcome"]
+        ranks[(outcome == FAILURES[0]) | (outcome == FAILURES[1]) | (rows["error_type"] != 0)] = FAILED
         return ranks
 
     def _add_kin(self, places: Places, chosen: Column, ranks: Column, room: int) -> None:

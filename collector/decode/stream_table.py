@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from collector.batch import Column, Rows
+from collector.batch import RowGroups, Rows
 from collector.decode.decision import Decision
 from collector.decode.http_exchanges import many_requests_in
 from collector.decode.protocol_table import KnownProtocol, recognise
@@ -54,9 +54,10 @@ class StreamTable:
         self._decisions: list[Decision] = []
         self._counters = counters
 
-    def of_exchanges(self, source: Rows) -> tuple[Sequence[Stream], Column]:
-        """(streams, which of them each row belongs to); recognised by these exchanges where they are not yet."""
-        flows, first, inverse = np.unique(source["flow"], return_index=True, return_inverse=True)
+    def of_exchanges(self, source: Rows, owners: RowGroups) -> Sequence[Stream]:
+        """The stream of each owner; recognised by these exchanges where it is not yet."""
+        first, inverse = owners
+        flows = source["flow"][first]
         seen_at = source["request_started_at"][first].tolist()
         ending = np.zeros(len(flows), bool)
         ending[inverse[source["end"] == ENDED]] = True
@@ -69,7 +70,7 @@ class StreamTable:
                 self._recognise(flow, stream, source[first[place]], told=not ending[place])
             self._keep(flow, stream, seen_at[place], ended=bool(ending[place]))
             streams.append(stream)
-        return streams, inverse
+        return streams
 
     def of_chunk(self, row: np.void) -> Stream:
         """The stream of a socket_chunk, recognised by its side's bytes where it is not yet."""

@@ -28,7 +28,7 @@ def find_traces(heads: Column, captured: Column) -> TraceColumns:
     """heads: uint8 (n, width), beginnings of HTTP/1 requests; captured: how many bytes of each are there."""
     count, width = heads.shape
     traces = TraceColumns(np.zeros(count, np.uint64), np.zeros(count, np.bool_))
-    raw = np.ascontiguousarray(heads).tobytes()
+    raw = heads.tobytes()
     at = raw.find(HEADER)
     while at >= 0:
         row, begin = divmod(at, width)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -21,6 +21,8 @@ KNOWN_ATTRIBUTES = frozenset((
     "url.path", "url.scheme",
 ))  # fmt: skip
 DATABASES = frozenset(("postgresql", "mysql", "redis"))
+HTTP = frozenset(("http", "websocket"))
+BODY_SIZES = ("http.request.body.size", "http.response.body.size")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -63,12 +65,25 @@ class SpanContent(NamedTuple):
     unknown: int
 
 
+class SpanShape(NamedTuple):
+    """Which numbers a span has."""
+
+    is_server: bool
+    has_peer: bool
+    has_bodies: bool
+
+
+def shape_of(facts: RequestFacts) -> SpanShape:
+    has_peer = facts.transport != "unix" and bool(address_text(facts.fields["remote_address"]))
+    return SpanShape(facts.role == SERVER, has_peer, facts.protocol in HTTP)
+
+
 def describe_request(facts: RequestFacts) -> SpanContent:
-    """Whatever the protocol. What is not known is left out."""
+    """Whatever the protocol. What is not known is left out, and so is what `describe_numbers` says."""
     given = {name: value for name, value in facts.details.attributes.items() if name in KNOWN_ATTRIBUTES}
     attributes = _describe_ends(facts, given)
     attributes |= given
-    if facts.protocol in ("http", "websocket"):
+    if facts.protocol in HTTP:
         name = _describe_http(facts, attributes)
     elif facts.protocol == "grpc":
         name = _describe_call(facts, attributes)
@@ -91,15 +106,27 @@ def _describe_ends(facts: RequestFacts, given: Mapping[str, AttributeValue]) -> 
         attributes["thread.id"] = fields["thread"]
     remote, local = address_text(fields["remote_address"]), address_text(fields["local_address"])
     server, port = (local, fields["local_port"]) if facts.role == SERVER else (remote, fields["remote_port"])
-    if facts.transport != "unix":
-        _add_end(attributes, "network.peer", remote, fields["remote_port"])
+    if facts.transport != "unix" and remote:
+        attributes["network.peer.address"] = remote
         if facts.role == SERVER:
-            _add_end(attributes, "client", remote, fields["remote_port"])
+            attributes["client.address"] = remote
     if "server.address" not in given:
         _add_end(attributes, "server", server, port)
     elif "server.port" not in given and port:
         attributes["server.port"] = port
     return attributes
+
+
+def describe_numbers(shape: SpanShape, remote_port: int, body_sizes: tuple[int, int]) -> Iterator[tuple[str, int]]:
+    """The attributes that are hardly twice the same, by name. body_sizes: of request and answer, -1 not known."""
+    if shape.has_peer and remote_port:
+        yield "network.peer.port", remote_port
+        if shape.is_server:
+            yield "client.port", remote_port
+    if shape.has_bodies:
+        for name, size in zip(BODY_SIZES, body_sizes, strict=True):
+            if size >= 0:
+                yield name, size
 
 
 def _add_end(attributes: Attributes, end: str, address: str, port: int) -> None:
@@ -127,10 +154,6 @@ def _describe_http(facts: RequestFacts, attributes: Attributes) -> str:
     _set(attributes, "url.path", path)
     if facts.status.isdecimal():
         attributes["http.response.status_code"] = int(facts.status)
-    for side in ("request", "response"):
-        size = max(facts.fields[f"{side}_body_bytes"], getattr(facts.details, f"{side}_body_bytes"))
-        if size >= 0:
-            attributes[f"http.{side}.body.size"] = size
     if facts.role == CLIENT and "server.address" in attributes and path.startswith("/"):
         attributes["url.full"] = _full_address(attributes, path)
     shown = "HTTP" if method in ("", "_OTHER") else method

@@ -20,7 +20,7 @@ from collector.export.otlp_settings import GRPC, OtlpSettings
 from collector.export.resource import Resources
 from collector.export.span_identity import IdSource, identify
 from collector.export.span_queue import SpanQueue
-from collector.export.span_rows import PendingSpan, RowReader
+from collector.export.span_rows import PendingSpan, RowReader, SpanKinds
 from collector.export.span_settings import SpanSettings
 from collector.export.span_trace import TracePlaces, is_call
 from collector.export.span_wire import encode_attribute, encode_attributes, encode_links, encode_request
@@ -65,6 +65,7 @@ class SpanExporter:
         self._lock = threading.Lock()  # of everything up to the thread
         self._ids = IdSource()
         self._places = TracePlaces()
+        self._kinds = SpanKinds()
         self._queue = SpanQueue(settings.queue_spans, settings.queue_bytes)
         self._discarded: Counter[str] = Counter()
         self._links: Counter[str] = Counter()
@@ -101,7 +102,7 @@ class SpanExporter:
             if not batch.rows["sampled"].any() or "details" not in batch.columns:
                 return
             identify(batch, self._ids)
-            reader = RowReader(batch, wall_offset_ns)
+            reader = RowReader(batch, wall_offset_ns, self._kinds)
             for span in reader.spans():
                 self._admit(span, now)
             self._unknown += reader.unknown

@@ -58,8 +58,10 @@ def identify(batch: Batch, ids: IdSource) -> None:
         return
     trace_ids, span_ids = np.full((2, len(batch)), b"", object)
     sampled = np.flatnonzero(batch.rows["sampled"])
-    for row, trace_id, span_id in zip(sampled, ids.trace_ids(len(sampled)), ids.span_ids(len(sampled)), strict=True):
-        details = batch.columns["details"][row] if "details" in batch.columns else None
-        remote = read_trace_parent(details.trace_parent) if details is not None else None
-        trace_ids[row], span_ids[row] = remote.trace_id if remote else trace_id, span_id
+    made = ids.trace_ids(len(sampled))
+    for place, details in enumerate(batch.columns["details"][sampled] if "details" in batch.columns else ()):
+        remote = read_trace_parent(details.trace_parent) if details is not None and details.trace_parent else None
+        if remote is not None:
+            made[place] = remote.trace_id
+    trace_ids[sampled], span_ids[sampled] = made, ids.span_ids(len(sampled))
     batch.columns["trace_id"], batch.columns["span_id"] = trace_ids, span_ids

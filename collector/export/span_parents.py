@@ -6,7 +6,7 @@ several things at once (an event loop, pipelining): there the thread proves noth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +30,8 @@ class ParentLinks:
     """Remembers the last server requests, sampled or not, to see what overlapped. Bounded: at most `limit` of them."""
 
     def __init__(self, limit: int = KEPT_ROWS) -> None:
-        self._served = np.zeros(0, SERVED_DTYPE)
+        self._columns: dict[str, Column] = {name: np.zeros(0, SERVED_DTYPE[name]) for name in SERVED_DTYPE.names or ()}
+        self._size = 0
         self._limit = limit
         self._written = 0
         self._clock = 0
@@ -39,15 +40,17 @@ class ParentLinks:
         """All rows of a batch of `request`. What had no answer is taken to have occupied its thread until now."""
         if not len(rows):
             return
-        starts = starts_of(rows)
-        ends = starts + np.minimum(rows["duration"], LATEST).astype(np.int64)
+        starts, durations = starts_of(rows), rows["duration"].copy()
+        ends = starts + np.minimum(durations, LATEST).astype(np.int64)
         self._clock = max(self._clock, int(ends.max()))
-        known = np.flatnonzero((rows["role"] == SERVER) & (thread_of(rows) != 0))[-self._limit :]
-        served = np.zeros(len(known), SERVED_DTYPE)
-        served["thread"], served["flow"], served["start"] = thread_of(rows)[known], rows["flow"][known], starts[known]
-        served["answered"] = rows["duration"][known] != 0
-        served["end"] = np.where(served["answered"], ends[known], self._clock)
-        served["seen"] = self._clock
+        threads, answered = thread_of(rows), durations != 0
+        served = {"thread": threads, "start": starts, "end": ends, "flow": rows["flow"], "answered": answered}
+        known = (rows["role"] == SERVER) & (threads != 0)
+        if not known.all() or len(rows) > self._limit:
+            kept = np.flatnonzero(known)[-self._limit :]
+            served = {name: column[kept] for name, column in served.items()}
+        served["end"] = np.where(served["answered"], served["end"], self._clock)
+        served["seen"] = np.full(len(served["end"]), self._clock)
         self._write(served)
 
     def causes(self, calls: Sequence[tuple[int, int]]) -> list[Cause | None]:
@@ -57,33 +60,38 @@ class ParentLinks:
         """
         if not calls:
             return []
-        served = self._served[: self._written]
-        served = served[np.isin(served["thread"], np.array([thread for thread, _ in calls], np.uint64))]
+        asked = np.array([thread for thread, _ in calls], np.uint64)
+        served = self._rows(np.flatnonzero(np.isin(self._columns["thread"][: min(self._written, self._limit)], asked)))
         served = served[np.lexsort((served["start"], served["thread"]))]
         single = served[~np.isin(served["thread"], busy_threads(served))]
         since = self._known_since()
         return [find_cause(single, thread, start) if thread and start >= since else None for thread, start in calls]
 
-    def _write(self, served: Rows) -> None:
+    def _rows(self, places: Column) -> Rows:
+        rows = np.zeros(len(places), SERVED_DTYPE)
+        for name, column in self._columns.items():
+            rows[name] = column[places]
+        return rows
+
+    def _write(self, served: Mapping[str, Column]) -> None:
         """Grows up to the limit, then the oldest are overwritten."""
-        at = self._written % self._limit
-        if self._written + len(served) <= self._limit:
-            if self._written + len(served) > len(self._served):
-                grown = np.zeros(min(max(1024, 2 * (self._written + len(served))), self._limit), SERVED_DTYPE)
-                grown[: self._written] = self._served[: self._written]
-                self._served = grown
-            self._served[at : at + len(served)] = served
-        else:
-            if len(self._served) < self._limit:
-                self._served = np.concatenate([self._served, np.zeros(self._limit - len(self._served), SERVED_DTYPE)])
-            self._served[(at + np.arange(len(served))) % self._limit] = served
-        self._written += len(served)
+        count, at = len(served["thread"]), self._written % self._limit
+        self._grow(min(self._written + count, self._limit))
+        behind = min(count, self._limit - at)
+        for name, column in self._columns.items():
+            column[at : at + behind] = served[name][:behind]
+            column[: count - behind] = served[name][behind:]
+        self._written += count
+
+    def _grow(self, size: int) -> None:
+        if size > self._size:
+            self._size = min(max(1024, 2 * size), self._limit)
+            for name, column in self._columns.items():
+                self._columns[name] = np.concatenate([column, np.zeros(self._size - len(column), column.dtype)])
 
     def _known_since(self) -> int:
         """What overlapped a moment before this one may have been overwritten."""
-        if self._written <= self._limit:
-            return 0
-        return int(self._served["seen"][self._written % self._limit])
+        return int(self._columns["seen"][self._written % self._limit]) if self._written > self._limit else 0
 
 
 def busy_threads(served: Rows) -> Column:
@@ -114,5 +122,6 @@ def starts_of(rows: Rows) -> Column:
 def thread_of(rows: Rows) -> Column:
     """One number for process and thread, 0 where either is not known."""
     process, thread = rows["process"].astype(np.uint64), rows["thread"].astype(np.uint64)
-    number: Column = np.where((process != 0) & (thread != 0), (process << np.uint64(32)) | thread, np.uint64(0))
+    number: Column = (process << np.uint64(32)) | thread
+    number[(process == 0) | (thread == 0)] = 0
     return number

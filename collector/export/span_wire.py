@@ -5,6 +5,7 @@ Each part is made by opentelemetry-proto's messages; attributes that come again 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
@@ -22,6 +23,8 @@ RESOURCE_SPANS = RESOURCE = SCOPE = 1
 SCOPE_SPANS = SPANS = 2
 SCHEMA = 3
 ATTRIBUTES = 9
+START_TAG, END_TAG = 7 << 3 | 1, 8 << 3 | 1
+TIMES = struct.Struct("<BQBQ")
 VARYING = frozenset(("client.port", "network.peer.port", "http.request.body.size", "http.response.body.size"))
 
 
@@ -44,7 +47,7 @@ def varint(number: int) -> bytes:
 def encode_attribute(name: str, value: AttributeValue) -> bytes:
     """One of Span.attributes."""
     if name in VARYING and type(value) is int and 0 <= value < 1 << 63:
-        return _encode_number(name, value)
+        return encode_number(name, value)
     return _encode_value(name, value)
 
 
@@ -54,8 +57,8 @@ def _encode_value(name: str, value: AttributeValue) -> bytes:
     return delimited(ATTRIBUTES, key_value(name, value).SerializeToString())
 
 
-def _encode_number(name: str, value: int) -> bytes:
-    """These do not: without a message, in half the time."""
+def encode_number(name: str, value: int) -> bytes:
+    """An attribute of 0 to 2**63 - 1 that is rarely the same again: without a message, in half the time."""
     number = varint(value)
     content = b"%b\x12%c\x18%b" % (_encode_key(name), len(number) + 1, number)
     return delimited(ATTRIBUTES, content)
@@ -79,6 +82,11 @@ def key_value(name: str, value: AttributeValue) -> KeyValue:
     if isinstance(value, int):
         return KeyValue(key=name, value=AnyValue(int_value=value))
     return KeyValue(key=name, value=AnyValue(double_value=value))
+
+
+def encode_times(start: int, end: int) -> bytes:
+    """Span.start_time_unix_nano and end_time_unix_nano, fixed64."""
+    return TIMES.pack(START_TAG, start, END_TAG, end)
 
 
 def encode_links(trace_id: bytes, span_id: bytes, parent_id: bytes, flags: int) -> bytes:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from collector.batch import Batch, Rows, Schema
+from collector.row_blocks import copy_fields
 from collector.store.columns import address_halves, wall_times
 from collector.store.follow import Followers
 from collector.store.history import History
@@ -149,8 +151,10 @@ class RequestStore:
     def _read(self, batch: Batch, wall_offset_ns: int) -> Rows:
         """REQUEST rows, shape (len(batch),), sequence still 0; columns that the batch has not are 0."""
         rows = np.zeros(len(batch), REQUEST)
+        alike = fields_alike(batch.schema.dtype, frozenset(batch.columns))
+        copy_fields(batch.rows, rows, alike)
         for name in PLAIN:
-            if name in batch:
+            if name in batch and name not in alike:
                 rows[name] = batch[name]
         for name, translation in self._translations(batch.schema).items():
             if name in batch:
@@ -168,3 +172,10 @@ class RequestStore:
             made = {name: WordTranslation(names[name], table) for name, table in self._tables.items() if name in names}
             known = self._plans[schema.probe] = schema, made
         return known[1]
+
+
+@lru_cache(maxsize=64)
+def fields_alike(dtype: np.dtype[np.void], added: Set[str]) -> tuple[str, ...]:
+    """Those of PLAIN that have the same form in rows of `dtype`, unless an added column stands for them."""
+    there = dtype.names or ()
+    return tuple(name for name in PLAIN if name in there and name not in added and dtype[name] == REQUEST[name])
