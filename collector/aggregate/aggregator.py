@@ -65,12 +65,14 @@ class Aggregator:
                 self._joins[(name, record.struct)] = CumulativeJoin(fields)
                 if record.ring:
                     self._ending.add((name, record.struct))
+        words = {record.struct: record.constant for record in manifest.record}
         for metric in manifest.metric:
             instrument = metric.instrument()
             buckets = None
             if instrument.kind is InstrumentKind.HISTOGRAM:
                 buckets = BucketLayout(instrument.buckets, self._settings.exponential)
-            feed = Feed(metric, SeriesTable(buckets.width if buckets else 1, self._settings.max_series), buckets)
+            table = SeriesTable(buckets.width if buckets else 1, self._settings.max_series)
+            feed = Feed(metric, table, buckets, words[metric.record])
             known, feeds = self._instruments.setdefault(instrument.name, (instrument, []))
             if known == instrument:
                 feeds.append(feed)
@@ -153,8 +155,8 @@ class Aggregator:
 
 
 def few_valued(batch: Batch, feeds: Sequence[Feed]) -> frozenset[str]:
-    """The columns that metrics group by and that have few values: identities, enums, flags."""
-    enums = {entry.name for entry in batch.schema.fields if entry.names}
+    """The columns that metrics group by and that have few values: identities, enums, flags, ports of services."""
+    enums = {entry.name for entry in batch.schema.fields if entry.names or entry.meaning == "service_port"}
     names = {name for feed in feeds for name in feed.grouped_by if name in batch}
     return frozenset(name for name in names if name in IDENTITIES or name in enums or batch[name].dtype.kind == "b")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from collector.aggregate.batch_groups import BatchGroups
-from collector.aggregate.condition import Test, compile_tests, label_value
+from collector.aggregate.condition import Test, attribute_value, compile_tests
 from collector.aggregate.histogram import BucketLayout
 from collector.aggregate.series import OVERFLOW, Labels, SeriesTable
 from collector.batch import Batch, BatchKind, Column
@@ -64,11 +64,15 @@ class Unsettled:
 
 @dataclass(slots=True, eq=False)
 class Feed:
-    """buckets: for a histogram how its values are laid out in the table, else None. fits: False once its rows did not."""
+    """buckets: for a histogram how its values are laid out in the table, else None. fits: False once its rows did not.
+
+    words: columns of the record that are the same for all its rows.
+    """
 
     metric: Metric
     table: SeriesTable
     buckets: BucketLayout | None = None
+    words: Mapping[str, str] = field(default_factory=dict)
     fits: bool = True
     grouped_by: tuple[str, ...] = field(init=False)
     _names: frozenset[str] = field(init=False)
@@ -76,7 +80,8 @@ class Feed:
     _scales: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.grouped_by = (*self.metric.identity, *self.metric.attributes.values())
+        varying = (column for column in self.metric.attributes.values() if column not in self.words)
+        self.grouped_by = (*self.metric.identity, *varying)
         self._names = frozenset(self.grouped_by)
         self._parts = [Part(number, part.value, part.constant) for number, part in enumerate(self.metric.parts())]
 
@@ -158,9 +163,10 @@ class Feed:
             row = rows[position]
             sides = {side: int(batch[side][row]) for side in self.metric.identity}
             attributes = {
-                attribute: label_value(batch.schema, column, batch[column][row])
+                attribute: self.words.get(column) or attribute_value(attribute, batch, column, row)
                 for attribute, column in self.metric.attributes.items()
             }
-            return Labels(sides.get("local", -1), sides.get("peer", -1), {**attributes, **part.constant})
+            known = {attribute: value for attribute, value in attributes.items() if value != ""}
+            return Labels(sides.get("local", -1), sides.get("peer", -1), {**known, **part.constant})
 
         return describe
