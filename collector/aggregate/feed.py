@@ -9,6 +9,7 @@ import numpy as np
 
 from collector.aggregate.batch_groups import BatchGroups
 from collector.aggregate.condition import Test, attribute_value, compile_tests
+from collector.aggregate.exemplars import Candidate, ExemplarBoard
 from collector.aggregate.histogram import BucketLayout
 from collector.aggregate.series import OVERFLOW, Labels, SeriesTable
 from collector.batch import Batch, BatchKind, Column
@@ -66,13 +67,14 @@ class Unsettled:
 class Feed:
     """buckets: for a histogram how its values are laid out in the table, else None. fits: False once its rows did not.
 
-    words: columns of the record that are the same for all its rows.
+    words: columns of the record that are the same for all its rows. board: where rows are offered that become spans.
     """
 
     metric: Metric
     table: SeriesTable
     buckets: BucketLayout | None = None
     words: Mapping[str, str] = field(default_factory=dict)
+    board: ExemplarBoard | None = None
     fits: bool = True
     grouped_by: tuple[str, ...] = field(init=False)
     _names: frozenset[str] = field(init=False)
@@ -117,8 +119,20 @@ class Feed:
         self.table.updated_at[places] = now
         if self.buckets:
             self.buckets.add(self.table.values, places, amounts)
+            self._offer(groups.batch, rows, places, amounts, now)
         else:
             np.add.at(self.table.values.ravel(), places, amounts)
+
+    def _offer(self, batch: Batch, rows: Column | None, places: Column, amounts: Column, now: float) -> None:
+        """The few rows that become spans may be exemplars of durations."""
+        if self.board is None or self.buckets is None or self.metric.unit != "s" or "span_id" not in batch.columns:
+            return
+        sampled = batch["sampled"] if rows is None else batch["sampled"][rows]
+        for position in np.flatnonzero(sampled).tolist():
+            place, value = int(places[position]), float(amounts[position])
+            span_id = batch.columns["span_id"][position if rows is None else rows[position]]
+            candidate = Candidate(self.table, place, self.table.labels[place], self.buckets.bucket(value), value, now)
+            self.board.offer(span_id, candidate)
 
     def _settle(self, groups: BatchGroups, part: Part, rows: Unsettled, now: float) -> Column:
         """The places of all rows: series are opened for those that have none and something to add."""
