@@ -51,13 +51,30 @@ class ExponentialBuckets:
 
 
 @dataclass(frozen=True, slots=True)
+class Exemplar:
+    """One observation and the exported span that shows it. value: in the instrument's unit; at: unix seconds."""
+
+    trace_id: bytes
+    span_id: bytes
+    value: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class HistogramValue:
-    """counts: one per bucket of the instrument plus the last for +Inf, not cumulative."""
+    """counts: one per bucket of the instrument plus the last for +Inf, not cumulative. exemplars: by bucket."""
 
     counts: Sequence[int]
     sum: float
     count: int
     exponential: ExponentialBuckets | None = None
+    exemplars: Mapping[int, Exemplar] = field(default_factory=dict)
+
+
+def latest_exemplars(one: Mapping[int, Exemplar], other: Mapping[int, Exemplar]) -> Mapping[int, Exemplar]:
+    """Of each bucket the later one."""
+    both = sorted([*one.items(), *other.items()], key=lambda entry: entry[1].at)
+    return dict(both)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,11 @@ class Node:
         with self.lock:
             return self.identities.workload(number)
 
+    def confirm_spans(self, spans: Mapping[bytes, bytes]) -> None:
+        """These were exported, span id -> trace id; told from the exporter's thread."""
+        with self.lock:
+            self.pipeline.rooms.aggregator.confirm(spans)
+
     def processes(self) -> list[ProcessInfo]:
         with self.lock:
             offset = self.clock.offset_ns
@@ -285,7 +290,7 @@ def build_node(settings: Settings, clock: Clock, source: Source, environ: Mappin
     wanted = read_span_settings(environ, settings.otlp_endpoint)
     if wanted is not None and settings.traces_per_second:
         node.sampler = RequestSampler(settings.trace_ratio, settings.traces_per_second, settings.slow_request)
-        node.spans = SpanExporter(wanted, resources, node.workload, agent_version())
+        node.spans = SpanExporter(wanted, resources, node.workload, agent_version(), node.confirm_spans)
         pipeline.decoder_options = {"exchanges": {"sampler": node.sampler}}
         pipeline.spans = node.spans
     return node

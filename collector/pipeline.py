@@ -26,6 +26,10 @@ from collector.store.requests import RequestStore
 
 
 class SpanSink(Protocol):
+    def identify(self, batch: Batch) -> None:
+        """Gives ids to requests that are sampled, so that exemplars can name their spans."""
+        ...
+
     def add(self, batch: Batch, wall_offset_ns: int) -> None:
         """Takes every batch of requests; makes spans of those that are sampled."""
         ...
@@ -101,6 +105,8 @@ class Pipeline:
         self._learn(batch, record)
         for enricher in self.rooms.enrichers:
             enricher.enrich(batch)
+        if record.store == "requests" and self.spans is not None:
+            self.spans.identify(batch)
         batch = self.rooms.aggregator.join(batch)
         self.rooms.aggregator.add(batch, self._wall_seconds())
         self._keep(batch, record)

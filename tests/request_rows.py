@@ -47,6 +47,8 @@ class RequestRows:
             "resource": tables.resources.number,
             "status": tables.statuses.number,
             "error_type": tables.statuses.number,
+            "system": tables.systems.number,
+            "namespace": tables.namespaces.number,
         }
 
 

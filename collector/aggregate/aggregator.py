@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from collector.aggregate.batch_groups import BatchGroups
 from collector.aggregate.cumulative import CumulativeFields, CumulativeJoin
+from collector.aggregate.exemplars import ExemplarBoard
 from collector.aggregate.feed import Feed
 from collector.aggregate.group_numbers import GroupNumbers
 from collector.aggregate.histogram import BucketLayout
@@ -15,7 +16,15 @@ from collector.aggregate.series import Labels, SeriesTable
 from collector.batch import Batch
 from collector.catalog.manifest import Manifest, Record
 from collector.errors import ManifestError
-from collector.instruments import AttributeValue, HistogramValue, Instrument, InstrumentKind, InstrumentSnapshot, Point
+from collector.instruments import (
+    AttributeValue,
+    HistogramValue,
+    Instrument,
+    InstrumentKind,
+    InstrumentSnapshot,
+    Point,
+    latest_exemplars,
+)
 from collector.workload import Workload
 
 log = logging.getLogger(__name__)
@@ -54,6 +63,7 @@ class Aggregator:
         self._instruments: dict[str, tuple[Instrument, list[Feed]]] = {}
         self._joins: dict[tuple[str, str], CumulativeJoin] = {}
         self._numbers: dict[tuple[str, str], GroupNumbers] = {}
+        self._board = ExemplarBoard()
         self._ending: set[tuple[str, str]] = set()
         self.rejected: dict[str, int] = {}
 
@@ -65,12 +75,14 @@ class Aggregator:
                 self._joins[(name, record.struct)] = CumulativeJoin(fields)
                 if record.ring:
                     self._ending.add((name, record.struct))
+        words = {record.struct: record.constant for record in manifest.record}
         for metric in manifest.metric:
             instrument = metric.instrument()
             buckets = None
             if instrument.kind is InstrumentKind.HISTOGRAM:
                 buckets = BucketLayout(instrument.buckets, self._settings.exponential)
-            feed = Feed(metric, SeriesTable(buckets.width if buckets else 1, self._settings.max_series), buckets)
+            table = SeriesTable(buckets.width if buckets else 1, self._settings.max_series)
+            feed = Feed(metric, table, buckets, words[metric.record], self._board)
             known, feeds = self._instruments.setdefault(instrument.name, (instrument, []))
             if known == instrument:
                 feeds.append(feed)
@@ -118,7 +130,8 @@ class Aggregator:
     def _points(self, feed: Feed) -> Iterable[Point]:
         for place, labels in feed.table.active():
             columns = feed.table.values[place]
-            value = feed.buckets.value(columns) if feed.buckets else float(columns[0])
+            exemplars = feed.table.exemplars.get(place)
+            value = feed.buckets.value(columns, exemplars) if feed.buckets else float(columns[0])
             yield Point(self._workload(labels.local), self._attributes(labels), value, float(feed.table.started_at[place]))
 
     def _workload(self, number: int) -> Workload | None:
@@ -128,6 +141,10 @@ class Aggregator:
         if labels.peer < 0:
             return labels.attributes
         return {**self._resolve(labels.peer).peer_attributes(), **labels.attributes}
+
+    def confirm(self, spans: Mapping[bytes, bytes]) -> None:
+        """These spans were exported (span id -> trace id): histograms may point at them from now on."""
+        self._board.confirm(spans)
 
     def counts(self) -> list[SeriesCount]:
         return [
@@ -153,8 +170,8 @@ class Aggregator:
 
 
 def few_valued(batch: Batch, feeds: Sequence[Feed]) -> frozenset[str]:
-    """The columns that metrics group by and that have few values: identities, enums, flags."""
-    enums = {entry.name for entry in batch.schema.fields if entry.names}
+    """The columns that metrics group by and that have few values: identities, enums, flags, ports of services."""
+    enums = {entry.name for entry in batch.schema.fields if entry.names or entry.meaning == "service_port"}
     names = {name for feed in feeds for name in feed.grouped_by if name in batch}
     return frozenset(name for name in names if name in IDENTITIES or name in enums or batch[name].dtype.kind == "b")
 
@@ -193,4 +210,5 @@ def add_histograms(left: HistogramValue, right: HistogramValue) -> HistogramValu
         added = [a + b for a, b in zip(left.exponential.counts, right.exponential.counts, strict=True)]
         zeros = left.exponential.zero_count + right.exponential.zero_count
         exponential = type(left.exponential)(left.exponential.scale, zeros, left.exponential.offset, added)
-    return HistogramValue(counts, left.sum + right.sum, left.count + right.count, exponential)
+    exemplars = latest_exemplars(left.exemplars, right.exemplars)
+    return HistogramValue(counts, left.sum + right.sum, left.count + right.count, exponential, exemplars)

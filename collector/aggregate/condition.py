@@ -8,31 +8,35 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from collector.batch import Column, Schema
-from collector.catalog.manifest import Condition
+from collector.batch import Batch, Column, Schema
+from collector.catalog.manifest import AtLeast, Condition
 from collector.errors import ManifestError
 from collector.instruments import AttributeValue
 
-# (column, what it must be): one of these values, True or False, or None for anything but zero.
-Test = tuple[str, bool | tuple[int | str | bytes, ...] | None]
+# What a column must be: one of these values, at least that, True or False, or None for anything but zero.
+Wanted = bool | tuple[int | str | bytes, ...] | AtLeast | None
+Test = tuple[str, Wanted]
+WHOLE_NUMBERS = frozenset(("http.response.status_code",))  # attributes that are numbers though a protocol's words hold them
 FEW = 8  # values that are faster compared one by one than with isin
 
 
 def compile_tests(schema: Schema, where: Mapping[str, Condition], known: Sequence[str]) -> tuple[Test, ...]:
     """What is asked of each row; ManifestError when an enum has no such name."""
     tests: list[Test] = [
-        (name, condition if isinstance(condition, bool) else tuple(accepted_values(schema, name, condition)))
+        (name, condition if isinstance(condition, bool | AtLeast) else tuple(accepted_values(schema, name, condition)))
         for name, condition in where.items()
     ]
     return (*tests, *((name, None) for name in known))
 
 
-def passing(column: Column, wanted: bool | tuple[int | str | bytes, ...] | None) -> Column:
-    """Boolean mask, shape (n,): rows that are not zero (None), true or false as wanted, or one of the values."""
+def passing(column: Column, wanted: Wanted) -> Column:
+    """Boolean mask, shape (n,): rows that are not zero (None), true or false as wanted, large enough, or one of the values."""
     if wanted is None or wanted is True:
         return np.asarray(column != 0, bool)
     if wanted is False:
         return np.asarray(column == 0, bool)
+    if isinstance(wanted, AtLeast):
+        return np.asarray(column >= wanted.least, bool)
     if len(wanted) > FEW:
         return np.isin(column, wanted)
     mask = column == wanted[0]
@@ -55,6 +59,14 @@ def accepted_values(schema: Schema, name: str, condition: Sequence[str | int]) -
     return accepted
 
 
+def attribute_value(attribute: str, batch: Batch, column: str, row: int) -> AttributeValue:
+    """What that row's column says under the name `attribute`; '' when it says nothing, and then the attribute is left out."""
+    value = label_value(batch.schema, column, batch[column][row])
+    if attribute in WHOLE_NUMBERS and isinstance(value, str) and value.isdecimal():
+        return int(value)
+    return value
+
+
 def label_value(schema: Schema, name: str, value: object) -> AttributeValue:
     """One value of column `name` as people write it."""
     try:
@@ -68,6 +80,8 @@ def label_value(schema: Schema, name: str, value: object) -> AttributeValue:
         return address_text(bytes(value))  # type: ignore[call-overload]
     if entry.meaning == "error_number":
         return errno.errorcode.get(int(value), str(value)) if value else ""  # type: ignore[call-overload]
+    if entry.meaning == "service_port" and not value:
+        return ""
     return plain_value(value)
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from collector.aggregate.batch_groups import BatchGroups
-from collector.aggregate.condition import Test, compile_tests, label_value
+from collector.aggregate.condition import Test, attribute_value, compile_tests
+from collector.aggregate.exemplars import Candidate, ExemplarBoard
 from collector.aggregate.histogram import BucketLayout
 from collector.aggregate.series import OVERFLOW, Labels, SeriesTable
 from collector.batch import Batch, BatchKind, Column
@@ -64,11 +65,16 @@ class Unsettled:
 
 @dataclass(slots=True, eq=False)
 class Feed:
-    """buckets: for a histogram how its values are laid out in the table, else None. fits: False once its rows did not."""
+    """buckets: for a histogram how its values are laid out in the table, else None. fits: False once its rows did not.
+
+    words: columns of the record that are the same for all its rows. board: where rows are offered that become spans.
+    """
 
     metric: Metric
     table: SeriesTable
     buckets: BucketLayout | None = None
+    words: Mapping[str, str] = field(default_factory=dict)
+    board: ExemplarBoard | None = None
     fits: bool = True
     grouped_by: tuple[str, ...] = field(init=False)
     _names: frozenset[str] = field(init=False)
@@ -76,7 +82,8 @@ class Feed:
     _scales: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.grouped_by = (*self.metric.identity, *self.metric.attributes.values())
+        varying = (column for column in self.metric.attributes.values() if column not in self.words)
+        self.grouped_by = (*self.metric.identity, *varying)
         self._names = frozenset(self.grouped_by)
         self._parts = [Part(number, part.value, part.constant) for number, part in enumerate(self.metric.parts())]
 
@@ -112,8 +119,20 @@ class Feed:
         self.table.updated_at[places] = now
         if self.buckets:
             self.buckets.add(self.table.values, places, amounts)
+            self._offer(groups.batch, rows, places, amounts, now)
         else:
             np.add.at(self.table.values.ravel(), places, amounts)
+
+    def _offer(self, batch: Batch, rows: Column | None, places: Column, amounts: Column, now: float) -> None:
+        """The few rows that become spans may be exemplars of durations."""
+        if self.board is None or self.buckets is None or self.metric.unit != "s" or "span_id" not in batch.columns:
+            return
+        sampled = batch["sampled"] if rows is None else batch["sampled"][rows]
+        for position in np.flatnonzero(sampled).tolist():
+            place, value = int(places[position]), float(amounts[position])
+            span_id = batch.columns["span_id"][position if rows is None else rows[position]]
+            candidate = Candidate(self.table, place, self.table.labels[place], self.buckets.bucket(value), value, now)
+            self.board.offer(span_id, candidate)
 
     def _settle(self, groups: BatchGroups, part: Part, rows: Unsettled, now: float) -> Column:
         """The places of all rows: series are opened for those that have none and something to add."""
@@ -158,9 +177,10 @@ class Feed:
             row = rows[position]
             sides = {side: int(batch[side][row]) for side in self.metric.identity}
             attributes = {
-                attribute: label_value(batch.schema, column, batch[column][row])
+                attribute: self.words.get(column) or attribute_value(attribute, batch, column, row)
                 for attribute, column in self.metric.attributes.items()
             }
-            return Labels(sides.get("local", -1), sides.get("peer", -1), {**attributes, **part.constant})
+            known = {attribute: value for attribute, value in attributes.items() if value != ""}
+            return Labels(sides.get("local", -1), sides.get("peer", -1), {**known, **part.constant})
 
         return describe

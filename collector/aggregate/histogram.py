@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from collector.batch import Column
-from collector.instruments import ExponentialBuckets, HistogramValue
+from collector.instruments import Exemplar, ExponentialBuckets, HistogramValue
 
 # OpenTelemetry metrics data model: base = 2**(2**-scale). Scale 2 gives 9 % error at most; 160 buckets reach from
 # 2**-20 (1 microsecond) to 2**20 of the unit; what lies outside is counted in the outermost.
@@ -40,14 +42,18 @@ class BucketLayout:
         if self.exponential:
             np.add.at(flat, start + 1 + self._explicit + exponential_place(values), 1.0)
 
-    def value(self, columns: Column) -> HistogramValue:
+    def bucket(self, value: float) -> int:
+        """The explicit bucket that holds it; a bound belongs to the bucket below."""
+        return bisect_left(self.bounds, value)
+
+    def value(self, columns: Column, exemplars: Mapping[int, Exemplar] | None = None) -> HistogramValue:
         """Shape (width,) -> the value as exporters want it."""
         counts = [int(count) for count in columns[1 : 1 + self._explicit]]
         exponential = None
         if self.exponential:
             rest = columns[1 + self._explicit :]
             exponential = ExponentialBuckets(SCALE, int(rest[0]), FIRST_INDEX, [int(count) for count in rest[1:]])
-        return HistogramValue(counts, float(columns[0]), sum(counts), exponential)
+        return HistogramValue(counts, float(columns[0]), sum(counts), exponential, dict(exemplars or {}))
 
 
 def exponential_place(values: Column) -> Column:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from collector.batch import Column
-from collector.instruments import AttributeValue
+from collector.instruments import AttributeValue, Exemplar
 
 OVERFLOW = 0  # index of the series that takes what is over the limit
 OVERFLOW_ATTRIBUTES: Mapping[str, AttributeValue] = {"otel.metric.overflow": True}  # OpenTelemetry SDK specification
@@ -29,7 +29,7 @@ class SeriesTable:
 
     Over the limit the series idle longest goes if it was idle for `spare_seconds`; otherwise the new one is counted
     under the overflow series. overflowed: rows that went there. evicted: series removed. version: moves when a place
-    may come to mean another series.
+    may come to mean another series. exemplars: place -> bucket -> the latest.
     """
 
     width: int
@@ -42,6 +42,7 @@ class SeriesTable:
     started_at: Column = field(init=False)
     updated_at: Column = field(init=False)
     labels: list[Labels | None] = field(init=False)
+    exemplars: dict[int, dict[int, Exemplar]] = field(default_factory=dict)
     _index: dict[int, int] = field(default_factory=dict)
     _sorted: tuple[Column, Column] | None = None  # _index as arrays (keys, places)
     _keys: list[int] = field(default_factory=lambda: [0])
@@ -132,6 +133,7 @@ class SeriesTable:
         del self._index[self._keys[place]]
         self._sorted = None
         self.labels[place] = None
+        self.exemplars.pop(place, None)
         self._free.append(place)
         self.evicted += 1
         self.version += 1

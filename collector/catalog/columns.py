@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from collector.batch import Schema
-from collector.catalog.manifest import Condition, Manifest, Metric, Record
+from collector.catalog.manifest import AtLeast, Condition, Manifest, Metric, Record
 from collector.errors import ManifestError
 
 # What the rooms behind the source add to a record's own fields.
@@ -28,7 +28,9 @@ def check_columns(probe: str, manifest: Manifest, schemas: Mapping[str, Schema])
     for metric in manifest.metric:
         schema = schemas.get(metric.record)
         if schema is not None:
-            columns = {**fields_of(schema), **ENRICHED, **joined_columns(records[metric.record])}
+            record = records[metric.record]
+            constant = dict.fromkeys(record.constant, np.dtype("S"))
+            columns = {**fields_of(schema), **ENRICHED, **joined_columns(record), **constant}
             check_metric(f"{probe}: metric {metric.name}", metric, columns, schema)
 
 
@@ -58,7 +60,8 @@ def check_metric(place: str, metric: Metric, columns: Columns, schema: Schema) -
     for part in metric.parts():
         require(f"{place}: value", [part.value] if part.value else [], columns, "iufb", "a number")
         for name, condition in {**metric.where, **part.where}.items():
-            require(f"{place}: where", [name], columns, "iufb" if isinstance(condition, bool) else "iufbS", "one number")
+            kinds = "iufb" if isinstance(condition, bool | AtLeast) else "iufbS"
+            require(f"{place}: where", [name], columns, kinds, "one number")
             check_names(f"{place}: where", name, condition, schema)
 
 
@@ -72,7 +75,7 @@ def require(place: str, wanted: Collection[str], columns: Columns, kinds: str, a
 
 def check_names(place: str, column: str, condition: Condition, schema: Schema) -> None:
     """Words stand for values of an enum; in a column of text for themselves."""
-    words = [] if isinstance(condition, bool) else [value for value in condition if isinstance(value, str)]
+    words = [] if isinstance(condition, bool | AtLeast) else [value for value in condition if isinstance(value, str)]
     entry = next((one for one in schema.fields if one.name == column), None)
     names = list(entry.names.values()) if entry else []
     allowed = f"it is one of {', '.join(names)}" if names else "it is a number"

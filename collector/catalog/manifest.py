@@ -11,11 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Valida
 from collector.errors import ManifestError
 from collector.instruments import DURATION_BUCKETS, AttributeValue, Instrument, InstrumentKind
 
-Condition = StrictBool | Annotated[list[StrictInt | str], Field(min_length=1)]
-
 
 class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AtLeast(Part):
+    """Rows whose number is not below `least`."""
+
+    least: StrictInt
+
+
+Condition = StrictBool | Annotated[list[StrictInt | str], Field(min_length=1)] | AtLeast
 
 
 class Hook(Part):
@@ -56,7 +63,7 @@ class Record(Part):
     for what is older than the agent, so that counting starts at its first value.
     payload: rows hold what applications sent; they are never written to a recording.
     Rows come from ring (its books: `account`; ring_times as large as other rings), snapshot and map, any of them;
-    derived: a decoder makes them.
+    derived: a decoder makes them. constant: words that are the same for all rows; metrics may use them as attributes.
     """
 
     struct: str

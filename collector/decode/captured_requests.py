@@ -15,6 +15,7 @@ from collector.decode.request_record import (
     OUTCOME_NUMBERS,
     PROTOCOL_NUMBERS,
     RequestTexts,
+    name_database,
     request_batch,
     request_schema,
 )
@@ -75,6 +76,8 @@ class CapturedRequestDecoder:
         rows["first_byte"] = [span(request.started_at, request.response_started_at) for request in requests]
         for name, values in self._words(requests).items():
             rows[name] = values
+        for row, request in zip(rows, requests, strict=True):
+            name_database(row, request, self._texts)
         return request_batch(self._schema, rows)
 
     def _words(self, requests: Sequence[Request]) -> dict[str, list[int]]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from collector.batch import Batch, Column, RowGroups, Rows
 from collector.decode.decision import Decision
+from collector.decode.http_bodies import fill_body_sizes
 from collector.decode.http_exchanges import HttpExchanges
 from collector.decode.request import Conversation, Request, Side
 from collector.decode.request_details import ROW_FIELDS, describe_row
@@ -20,6 +21,8 @@ from collector.decode.request_record import (
     PROTOCOL_NUMBERS,
     RequestTexts,
     copy_owner,
+    error_type_at,
+    name_database,
     request_batch,
     request_schema,
 )
@@ -115,6 +118,7 @@ class ExchangeDecoder:
         copy_owner(source, rows)
         fill_times(source, rows)
         self._http.fill(source, rows)
+        fill_body_sizes(source, rows)
         batch = request_batch(self._schema, rows, owners)
         if self._sampler is not None:
             chosen = self._sampler.choose(rows, find_traces(source["request"], source["request_captured"]))
@@ -196,7 +200,8 @@ class ExchangeDecoder:
         row["operation"] = self._texts.operations.number(request.operation)
         row["resource"] = self._texts.resources.number(request.resource)
         row["status"] = self._texts.statuses.number(request.status)
-        row["error_type"] = self._texts.statuses.number(request.error_type)
+        row["error_type"] = self._texts.statuses.number(error_type_at(request, int(row["role"])))
+        name_database(row, request, self._texts)
 
 
 def span(start: int, end: int) -> int:
@@ -209,7 +214,6 @@ def fill_times(source: Rows, rows: Rows) -> None:
     rows["duration"] = difference(source["response_ended_at"], source["request_started_at"])
     rows["first_byte"] = difference(source["response_started_at"], source["request_started_at"])
     rows["request_bytes"], rows["response_bytes"] = source["request_bytes"], source["response_bytes"]
-    rows["request_body_bytes"] = rows["response_body_bytes"] = -1
 
 
 def difference(later: Column, earlier: Column) -> Column:

@@ -35,7 +35,7 @@ class Request:
 
     protocol: http, grpc, postgresql, mysql, redis, dns, websocket. operation: method, command or statement kind, from a
     bounded set ('' unknown). resource: what it is about before grouping: URL path without query, RPC method, table,
-    '' unknown. status: the protocol's own code as text ('200', '0', 'SQLSTATE'), '' none. error_type: OpenTelemetry
+    '' unknown. status: the protocol's own code as text ('200', 'UNAVAILABLE', SQLSTATE), '' none. error_type: OpenTelemetry
     error.type, '' when there was no error. sizes in bytes on the wire, heads included; body sizes -1 when not known.
     Times are boot_ns: first and last byte of the request, first and last byte of the answer; 0 not known.
     attributes: OpenTelemetry span attributes beyond these. trace_parent: W3C traceparent value as it came, '' none.

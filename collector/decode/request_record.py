@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from collector.batch import Batch, BatchKind, Field, RowGroups, Rows, Schema
-from collector.decode.request import Outcome
-from collector.decode.text_table import TextTable
+from collector.decode.request import Outcome, Request
+from collector.decode.text_table import OTHER, TextTable
 from collector.row_blocks import copy_fields
 
 PROTOCOLS = {0: "unknown", 1: "http", 2: "grpc", 3: "postgresql", 4: "mysql", 5: "redis", 6: "dns", 7: "websocket"}
@@ -14,9 +14,12 @@ PROTOCOL_NUMBERS = {name: number for number, name in PROTOCOLS.items()}
 OUTCOMES = dict(enumerate(outcome.value for outcome in Outcome))
 OUTCOME_NUMBERS = {outcome: number for number, outcome in enumerate(Outcome)}
 ROLES = {0: "unknown", 1: "client", 2: "server"}
+CLIENT = 1
+NO_ERRORS = frozenset(("", "OK"))
 TRANSPORTS = {0: "tcp", 1: "unix"}
 
-OPERATIONS_MAX, RESOURCES_MAX, STATUSES_MAX = 1024, 65_536, 4096
+OPERATIONS_MAX, RESOURCES_MAX, STATUSES_MAX, SYSTEMS_MAX, NAMESPACES_MAX = 1024, 65_536, 4096, 256, 1024
+UNANSWERED_TYPE, UNANSWERED_NUMBER = "unanswered", 2  # error.type of a request without an answer: the first of all words
 
 # What an exchange, a chunk and a request say alike about whose they are.
 OWNER_FIELDS = (
@@ -26,17 +29,21 @@ OWNER_FIELDS = (
 
 
 class RequestTexts:
-    """The words of all requests: methods and commands, paths and tables, status codes and error types."""
+    """The words of all requests: methods and commands, paths and tables, status codes and error types, databases."""
 
     def __init__(self) -> None:
         self.operations = TextTable(OPERATIONS_MAX)
         self.resources = TextTable(RESOURCES_MAX)
         self.statuses = TextTable(STATUSES_MAX)
+        self.statuses.number(UNANSWERED_TYPE)
+        self.systems = TextTable(SYSTEMS_MAX)
+        self.namespaces = TextTable(NAMESPACES_MAX)
 
 
 def request_schema(probe: str, texts: RequestTexts) -> Schema:
     """Layout of `request` for one probe's decoder. resource: before grouping. status, error_type: words of the protocol.
 
+    system, namespace: db.system.name and db.namespace, '' for what is no database or where it is not known.
     Whose it is lies as in probes/include/exchange.bpf.h, so that it is copied in few blocks.
     """
     fields = (
@@ -64,9 +71,11 @@ def request_schema(probe: str, texts: RequestTexts) -> Schema:
         ("resource", "u4", Field("resource", "request_resource", texts.resources.names)),
         ("status", "u4", Field("status", "request_status", texts.statuses.names)),
         ("error_type", "u4", Field("error_type", "request_error", texts.statuses.names)),
+        ("system", "u4", Field("system", "request_system", texts.systems.names)),
+        ("namespace", "u4", Field("namespace", "request_namespace", texts.namespaces.names)),
         ("local_port", "u2", Field("local_port", "ip_port")),
         ("remote_port", "u2", Field("remote_port", "ip_port")),
-        ("server_port", "u2", Field("server_port", "ip_port")),
+        ("server_port", "u2", Field("server_port", "service_port")),
         ("sampled", "u2", Field("sampled")),
     )
     dtype = np.dtype([(name, form) for name, form, _ in fields], align=True)
@@ -79,5 +88,25 @@ def copy_owner(source: Rows, rows: Rows) -> None:
     rows["server_port"] = np.where(source["role"] == 2, source["local_port"], source["remote_port"])
 
 
+def error_type_at(request: Request, role: int) -> str:
+    """error.type as the end in that role sees it: for a client the faults of its own are errors too."""
+    if request.error_type or role != CLIENT or request.status in NO_ERRORS:
+        return request.error_type
+    if request.protocol == "grpc" or (request.protocol == "http" and request.status >= "400"):
+        return request.status
+    return ""
+
+
+def name_database(row: np.void, request: Request, texts: RequestTexts) -> None:
+    """Which database it went to, of what its parser found."""
+    attributes = request.attributes
+    row["system"] = texts.systems.number(str(attributes.get("db.system.name", "")))
+    row["namespace"] = texts.namespaces.number(str(attributes.get("db.namespace", "")))
+
+
 def request_batch(schema: Schema, rows: Rows, owners: RowGroups | None = None) -> Batch:
+    """What failed has an error type from here on: its own, else that it had no answer, else _OTHER."""
+    untyped = rows["error_type"] == 0
+    for outcome, number in ((Outcome.UNANSWERED, UNANSWERED_NUMBER), (Outcome.ERROR, OTHER)):
+        rows["error_type"][untyped & (rows["outcome"] == OUTCOME_NUMBERS[outcome])] = number
     return Batch(schema, BatchKind.EVENTS, rows, owners=owners)

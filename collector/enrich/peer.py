@@ -1,7 +1,8 @@
 """Who is at the other end of each flow: adds the column `peer`.
 
-From the surest to the weakest: the other end of the same connection on this node; a listening socket of this node at
-that address; the DNS name that led to the address; the network it lies in. An ambiguous answer is no answer.
+From the surest to the weakest: the other end of the same connection on this node; for a request whom the rows about its
+connection found; a listening socket of this node at that address; the DNS name that led to the address; the network it
+lies in. An ambiguous answer is no answer.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from collector.row_hash import hash_rows
 from collector.workload import UNKNOWN, WorkloadKind
 
 FLOW_FIELDS = ("local_address", "remote_address", "local_port", "remote_port", "netns")
+CARRIERS = {"request": "tcp_connection"}  # records whose rows go over connections that rows of another record are about
 NANOSECONDS = 1_000_000_000
 TIME_SHIFT = 20  # moments are compared in steps of 2**20 ns, about a millisecond,
 INDEX_SHIFT = np.uint64(44)  # so that an address's index fits above them in one number
@@ -49,6 +51,8 @@ class Flows:
     serving: Column
     asking: Column  # rows that have a peer at all
     opened_at: Column
+    rows: Column  # how many each of these stands for
+    carried: bool  # by connections that other rows are about
     now: int
 
 
@@ -67,26 +71,46 @@ class PeerEnricher:
         fresh_ns = int(fresh_seconds * NANOSECONDS)
         self._identities, self._names, self._networks = identities, names, networks
         self._ends = ConnectionEnds(maximum, fresh_ns)
+        self._told = ConnectionEnds(maximum, fresh_ns)  # whom the rows about a connection found at its other end
         self._listeners = Listeners(maximum // 4, fresh_ns)
         self._found: Counter[str] = Counter()
 
     def enrich(self, batch: Batch) -> None:
         if not is_flow(batch):
             return
+        if batch.schema.record in CARRIERS:
+            batch.columns["peer"] = self._find_of_carried(batch)
+            return
         flows = read_flows(batch)
         self._learn(flows)
+        batch.columns["peer"] = self._find(flows)
+        if flows.protocol in CARRIERS.values():
+            self._told.add(flows.own_key, flows.netns, batch.columns["peer"], flows.now)
+
+    def _find_of_carried(self, batch: Batch) -> Column:
+        """Many requests go over one connection: each is looked at once, and what its own rows know comes first."""
+        keys = hash_rows([batch[name] for name in ("flow", "netns", "local_port", "remote_port")])
+        _, first, inverse, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+        flows = read_flows(batch.select(first), counts)
+        self._learn_ends(flows, self._ends.find(flows.own_key, flows.netns, flows.asking, flows.now) == UNKNOWN)
+        found: Column = self._find(flows)[inverse]
+        return found
+
+    def _find(self, flows: Flows) -> Column:
         peer = self._ends.find(flows.mirrored_key, flows.netns, flows.loopback, flows.now)
         peer[~flows.asking] = UNKNOWN
-        self._found["connection"] += int(np.count_nonzero(peer))
+        self._found["connection"] += int(flows.rows[peer != UNKNOWN].sum())
+        if flows.carried:
+            self._fill("flow", flows, peer, self._find_told)
         self._fill("listener", flows, peer, self._find_listeners)
         self._fill("name", flows, peer, self._find_names)
         self._fill("network", flows, peer, self._find_networks)
-        self._found["unknown"] += int(np.count_nonzero((peer == UNKNOWN) & ~flows.listening))
-        batch.columns["peer"] = peer
+        self._found["unknown"] += int(flows.rows[(peer == UNKNOWN) & ~flows.listening].sum())
         self._identities.use(np.unique(peer).tolist(), flows.now)
+        return peer
 
     def evidence(self) -> Mapping[str, int]:
-        """Rows by how their peer was found: connection, listener, name, network; or unknown."""
+        """Rows by how their peer was found: connection, flow, listener, name, network; or unknown."""
         return dict(self._found)
 
     def counters(self) -> Mapping[str, int]:
@@ -102,12 +126,16 @@ class PeerEnricher:
         rows = np.flatnonzero((peer == UNKNOWN) & flows.asking)
         if len(rows):
             peer[rows] = find(flows, rows)
-            self._found[evidence] += int(np.count_nonzero(peer[rows]))
+            self._found[evidence] += int(flows.rows[rows][peer[rows] != UNKNOWN].sum())
+
+    def _learn_ends(self, flows: Flows, which: Column) -> None:
+        ends = np.flatnonzero(flows.asking & which)
+        self._ends.add(flows.own_key[ends], flows.netns[ends], flows.number[ends], flows.now)
 
     def _learn(self, flows: Flows) -> None:
+        self._learn_ends(flows, flows.asking)
         ends = np.flatnonzero(flows.asking)
         netns, octets = flows.netns[ends], flows.local_octets[ends]
-        self._ends.add(flows.own_key[ends], netns, flows.number[ends], flows.now)
         for first in first_rows([netns, *octets.view(np.uint64).T]):
             self._listeners.hold(int(netns[first]), octets[first].tobytes(), flows.now)
         for row in np.flatnonzero(flows.listening):
@@ -116,6 +144,9 @@ class PeerEnricher:
                 self._listeners.remove(flows.protocol, *place)
             else:
                 self._listeners.add(flows.protocol, *place, int(flows.number[row]), flows.now)
+
+    def _find_told(self, flows: Flows, rows: Column) -> Column:
+        return self._told.find(flows.own_key[rows], flows.netns[rows], np.ones(len(rows), bool), flows.now)
 
     def _find_listeners(self, flows: Flows, rows: Column) -> Column:
         peers = np.full(len(rows), UNKNOWN, np.int32)
@@ -176,17 +207,22 @@ def is_flow(batch: Batch) -> bool:
     return all(batch.schema.field(name).meaning == "ip_address" for name in ("local_address", "remote_address"))
 
 
-def read_flows(batch: Batch) -> Flows:
-    """The two ends of each row as numbers that can be compared: equal keys are equal ends, as seen from either side."""
+def read_flows(batch: Batch, rows: Column | None = None) -> Flows:
+    """The two ends of each row as numbers that can be compared: equal keys are equal ends, as seen from either side.
+
+    rows: how many each stands for, one by itself.
+    """
+    record = batch.schema.record
+    protocol = CARRIERS.get(record, record)
     local_octets, remote_octets = octets_of(batch["local_address"]), octets_of(batch["remote_address"])
     local = [batch["local_port"], *local_octets.view(np.uint64).T]
     remote = [batch["remote_port"], *remote_octets.view(np.uint64).T]
-    seed = zlib.crc32(batch.schema.record.encode())  # the ports of TCP and UDP have nothing to do with each other
+    seed = zlib.crc32(protocol.encode())  # the ports of TCP and UDP have nothing to do with each other
     now = latest_time(batch)
     listening = has_name(batch, "role", "listener")
     opened_at = batch["opened_at"] if "opened_at" in batch else np.zeros(len(batch), np.uint64)
     return Flows(
-        protocol=batch.schema.record,
+        protocol=protocol,
         own_key=hash_rows([*local, *remote], seed=seed),
         mirrored_key=hash_rows([*remote, *local], seed=seed),
         local_octets=local_octets,
@@ -201,6 +237,8 @@ def read_flows(batch: Batch) -> Flows:
         serving=has_name(batch, "role", "server"),
         asking=~listening & ~are_unspecified(remote_octets),
         opened_at=np.where(opened_at, opened_at, np.uint64(now)),
+        rows=np.ones(len(batch), np.int64) if rows is None else rows,
+        carried=record in CARRIERS,
         now=now,
     )
 

@@ -15,6 +15,8 @@ ROUTES_MAX = 65_536
 NOTHING, OVERFLOW = 0, 1
 PATH_PROTOCOLS = ("http", "websocket")  # the resource of others is a template already: a table, a method
 LONGEST_STATUS = 3
+LEAST_ERROR = 400
+ERRORS_ASKED = 5  # of one path in one batch: so many refusals earn a route, and fewer failures
 
 
 class Routes(Protocol):
@@ -49,9 +51,12 @@ class RouteEnricher:
         service = np.where(has_path, services_of(batch), -1)
         status = np.where(has_path, batch["status"], 0)
         first, inverse = group_rows([batch["resource"], service, status])
+        counts = np.bincount(inverse, minlength=len(first))
         resources, statuses = schema.field("resource").names, schema.field("status").names
-        asked = zip(*(column[first].tolist() for column in (service, batch["resource"], status)), strict=True)
-        numbers = [self._number(service, resources.get(path, ""), statuses.get(code, "")) for service, path, code in asked]
+        asked = zip(*(column[first].tolist() for column in (service, batch["resource"], status)), counts.tolist(), strict=True)
+        numbers = [
+            self._number(service, resources.get(path, ""), statuses.get(code, ""), count) for service, path, code, count in asked
+        ]
         route = np.array(numbers, np.uint32)[inverse]
         self._overflowed += int(np.count_nonzero(route == OVERFLOW))
         batch.columns["route"] = route
@@ -61,10 +66,12 @@ class RouteEnricher:
         """Requests whose route found no room among the names."""
         return {"routes_overflowed": self._overflowed}
 
-    def _number(self, service: int, resource: str, status: str) -> int:
-        """service: -1 when the resource is a route as it is."""
+    def _number(self, service: int, resource: str, status: str, count: int) -> int:
+        """service: -1 when the resource is a route as it is. count: of such requests; errors are evidence each for itself."""
         code = int(status) if status.isascii() and status.isdigit() and len(status) <= LONGEST_STATUS else 0
-        name = resource if service < 0 else self._routes.route(service, resource, code)
+        name = resource
+        for _ in range(0 if service < 0 else min(count, ERRORS_ASKED) if code >= LEAST_ERROR else 1):
+            name = self._routes.route(service, resource, code)
         known = self._numbers.get(name)
         if known is not None:
             return known

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from collector.instruments import ExponentialBuckets, HistogramValue
+from collector.instruments import ExponentialBuckets, HistogramValue, latest_exemplars
 
 
 def downscale(buckets: ExponentialBuckets, scale: int) -> ExponentialBuckets:
@@ -45,7 +45,8 @@ def _columns(one: Sequence[int], other: Sequence[int], sign: int) -> list[int]:
 def add(one: HistogramValue, other: HistogramValue) -> HistogramValue:
     """The sum of two values of one instrument."""
     counts = _columns(one.counts, other.counts, 1)
-    return HistogramValue(counts, one.sum + other.sum, one.count + other.count, _exponential(one, other, 1))
+    exemplars = latest_exemplars(one.exemplars, other.exemplars)
+    return HistogramValue(counts, one.sum + other.sum, one.count + other.count, _exponential(one, other, 1), exemplars)
 
 
 def since(now: HistogramValue, earlier: HistogramValue) -> HistogramValue | None:
@@ -57,7 +58,8 @@ def since(now: HistogramValue, earlier: HistogramValue) -> HistogramValue | None
     parts = [*counts, *(exponential.counts if exponential else ())]
     if any(part < 0 for part in parts) or (exponential is not None and exponential.zero_count < 0):
         return None
-    return HistogramValue(counts, now.sum - earlier.sum, now.count - earlier.count, exponential)
+    exemplars = {bucket: one for bucket, one in now.exemplars.items() if earlier.exemplars.get(bucket) != one}
+    return HistogramValue(counts, now.sum - earlier.sum, now.count - earlier.count, exponential, exemplars)
 
 
 def add_values(one: float | HistogramValue, other: float | HistogramValue) -> float | HistogramValue:

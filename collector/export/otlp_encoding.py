@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import cast
 
+from opentelemetry.sdk.metrics import Exemplar
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     Buckets,
@@ -87,7 +88,15 @@ def _histogram_point(stream: Stream, taken_at: int, bounds: list[float]) -> Hist
         explicit_bounds=bounds,
         min=NOT_KNOWN,
         max=NOT_KNOWN,
+        exemplars=_exemplars(stream.value),
     )
+
+
+def _exemplars(value: HistogramValue) -> list[Exemplar]:
+    return [
+        Exemplar({}, one.value, nanoseconds(one.at), int.from_bytes(one.span_id), int.from_bytes(one.trace_id))
+        for one in value.exemplars.values()
+    ]
 
 
 def _exponential_point(stream: Stream, taken_at: int) -> ExponentialHistogramDataPoint:
@@ -108,6 +117,7 @@ def _exponential_point(stream: Stream, taken_at: int) -> ExponentialHistogramDat
         flags=0,
         min=NOT_KNOWN,
         max=NOT_KNOWN,
+        exemplars=_exemplars(stream.value),
     )
 
 

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as CONTENT_TYPE_OPENMETRICS
+from prometheus_client.samples import Exemplar as SampleExemplar
 
 from collector.export.prometheus_families import Family, attribute_labels, families
 from collector.export.prometheus_page import TARGET_HELP, Page, bound_text
-from collector.instruments import HistogramValue, Snapshot
+from collector.instruments import Exemplar, HistogramValue, Snapshot
 
 
 class SnapshotCollector:
@@ -32,22 +33,28 @@ class SnapshotCollector:
         yield target
         for family in families(self._take_snapshot()):
             metric = Metric(family.name, family.instrument.help, family.type, family.unit)
-            for name, labels, value in _samples(family):
-                metric.add_sample(name, labels, value)
+            for name, labels, value, exemplar in _samples(family):
+                metric.add_sample(name, labels, value, exemplar=exemplar)
             yield metric
 
 
-def _samples(family: Family) -> Iterator[tuple[str, dict[str, str], float]]:
+def _samples(family: Family) -> Iterator[tuple[str, dict[str, str], float, SampleExemplar | None]]:
     for key, row in family.rows.items():
         labels = dict(zip(family.label_names, key, strict=True))
         if isinstance(row.value, HistogramValue):
-            for bound, count in _buckets(family, row.value):
-                yield f"{family.name}_bucket", {**labels, "le": bound}, count
-            yield f"{family.name}_count", labels, sum(row.value.counts)
-            yield f"{family.name}_sum", labels, row.value.sum
+            for bucket, (bound, count) in enumerate(_buckets(family, row.value)):
+                yield f"{family.name}_bucket", {**labels, "le": bound}, count, _exemplar(row.value.exemplars.get(bucket))
+            yield f"{family.name}_count", labels, sum(row.value.counts), None
+            yield f"{family.name}_sum", labels, row.value.sum, None
         else:
             suffix = "_total" if family.type == "counter" else ""
-            yield f"{family.name}{suffix}", labels, row.value
+            yield f"{family.name}{suffix}", labels, row.value, None
+
+
+def _exemplar(one: Exemplar | None) -> SampleExemplar | None:
+    if one is None:
+        return None
+    return SampleExemplar({"trace_id": one.trace_id.hex(), "span_id": one.span_id.hex()}, one.value, round(one.at, 3))
 
 
 def _buckets(family: Family, value: HistogramValue) -> Iterator[tuple[str, int]]:

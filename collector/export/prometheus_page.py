@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from collector.export.prometheus_families import Family, Labels, Row
-from collector.instruments import HistogramValue, InstrumentKind
+from collector.instruments import Exemplar, HistogramValue, InstrumentKind
 
 LARGEST_EXACT = 2**53
 TARGET_HELP = "The agent that exports these metrics."
@@ -65,9 +65,16 @@ class Page:
             start = f"{family.name}_bucket{{{labels}," if labels else f"{family.name}_bucket{{"
             cumulative = list(itertools.accumulate(map(int, row.value.counts)))
             lines = [f"{start}{bound} {count}\n" for bound, count in zip(bounds, cumulative, strict=True)]
+            for bucket, exemplar in row.value.exemplars.items() if self._openmetrics else ():
+                lines[bucket] = f"{lines[bucket][:-1]} {_exemplar(exemplar)}\n"
             braces = f"{{{labels}}}" if labels else ""
             lines.append(f"{family.name}_count{braces} {cumulative[-1]}\n{family.name}_sum{braces} {_number(row.value.sum)}\n")
             self._write("".join(lines))
+
+
+def _exemplar(one: Exemplar) -> str:
+    """OpenMetrics, "Exemplars"; only there, plain text has none."""
+    return f'# {{trace_id="{one.trace_id.hex()}",span_id="{one.span_id.hex()}"}} {_number(one.value)} {one.at:.3f}'
 
 
 def _labelled(family: Family) -> Iterator[tuple[str, Row]]:

@@ -56,12 +56,21 @@ class SpanStatus:
 
 
 class SpanExporter:
-    """workload: names behind a number, asked from the exporter's thread when a span leaves; it takes the locks it needs."""
+    """workload: names behind a number, asked from the exporter's thread when a span leaves; it takes the locks it needs.
+
+    delivered: told of spans that were exported (span id -> trace id), from the same thread.
+    """
 
     def __init__(
-        self, settings: SpanSettings, resources: Resources, workload: Callable[[int], Workload], version: str = ""
+        self,
+        settings: SpanSettings,
+        resources: Resources,
+        workload: Callable[[int], Workload],
+        version: str = "",
+        delivered: Callable[[Mapping[bytes, bytes]], None] | None = None,
     ) -> None:
         self._settings, self._resources, self._workload, self._version = settings, resources, workload, version
+        self._delivered = delivered
         self._lock = threading.Lock()  # of everything up to the thread
         self._ids = IdSource()
         self._places = TracePlaces()
@@ -216,6 +225,8 @@ class SpanExporter:
                 self._discarded[outcome.reason] += len(spans)
             if rejected:
                 self._discarded["rejected"] += rejected
+        if outcome.delivered and not rejected and self._delivered is not None:
+            self._delivered({span.span_id: span.trace_id for span in spans})
         if rejected:
             outcome = Outcome("rejected", f"{rejected} spans were not accepted: {outcome.text}")
         self._tell(outcome)

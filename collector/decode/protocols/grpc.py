@@ -60,13 +60,13 @@ def is_grpc_message(beginning: bytes, is_padded: bool, size: int) -> bool:
     return int.from_bytes(prefix[1:], "big") + MESSAGE_PREFIX_BYTES == size - padding
 
 
-def grpc_attributes(method: str, status: int | None, server: tuple[str, int]) -> dict[str, AttributeValue]:
-    """Span attributes of one call; what is not known is left out."""
+def grpc_attributes(method: str, status: str, server: tuple[str, int]) -> dict[str, AttributeValue]:
+    """Span attributes of one call; what is not known ('') is left out."""
     attributes: dict[str, AttributeValue] = {"rpc.system.name": "grpc", "network.protocol.version": "2"}
     if method:
         attributes["rpc.method"] = method
-    if status is not None:
-        attributes["rpc.response.status_code"] = grpc_status_name(status)
+    if status:
+        attributes["rpc.response.status_code"] = status
     if server[0]:
         attributes["server.address"] = server[0]
         if server[1]:

@@ -131,7 +131,7 @@ class Stream:
         if self.kind == GRPC:
             status, error_type, outcome = self._call_result(outcome)
             resource = read_grpc_method(self.path)
-            attributes = grpc_attributes(resource, int(status) if status else None, self.server)
+            attributes = grpc_attributes(resource, status, self.server)
         else:
             status, error_type, outcome = self._http_result(outcome)
             resource = self.path
@@ -186,9 +186,9 @@ class Stream:
         if code < 0 and self._was_reset():
             code = STATUS_OF_RESET.get(self.reset_code, 13)
             if self.reset_by is Side.CLIENT:
-                return str(code), self._reset_error(), Outcome.UNANSWERED
-            return str(code), grpc_status_name(code), Outcome.ERROR
+                return grpc_status_name(code), self._reset_error(), Outcome.UNANSWERED
+            return grpc_status_name(code), grpc_status_name(code), Outcome.ERROR
         if code < 0:
             return "", "", self._unanswered(outcome)
         error_type = grpc_error_type(code, is_client=False)
-        return str(code), error_type, Outcome.ERROR if error_type else Outcome.OK
+        return grpc_status_name(code), error_type, Outcome.ERROR if error_type else Outcome.OK

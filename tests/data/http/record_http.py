@@ -249,9 +249,9 @@ async def call_grpc(channel: Any) -> list[Request]:
         try:
             await call
         except grpc.aio.AioRpcError as error:
-            seen.append(result(method, error.code().value[0]))
+            seen.append(result(method, error.code().name))
         else:
-            seen.append(result(method, 0))
+            seen.append(result(method, "OK"))
 
     service = "/shop.v1.Orders/"
     ask = channel.unary_unary(service + "Ask")
@@ -266,12 +266,12 @@ async def call_grpc(channel: Any) -> list[Request]:
     try:
         await ask(b"slow", timeout=0.2)
     except grpc.aio.AioRpcError:
-        seen.append(result("Ask", 4))
+        seen.append(result("Ask", "DEADLINE_EXCEEDED"))
     return seen
 
 
-def result(method: str, code: int) -> Request:
-    return {"protocol": "grpc", "resource": f"shop.v1.Orders/{method}", "status": str(code)}
+def result(method: str, status: str) -> Request:
+    return {"protocol": "grpc", "resource": f"shop.v1.Orders/{method}", "status": status}
 
 
 async def with_websocket() -> tuple[list[Steps], list[Request]]:

@@ -151,7 +151,7 @@ def test_any_batches_are_grouped_as_a_dictionary_would(batches: list[list[tuple[
         add(counter, batch, 1.0)
         add(histogram, batch, 1.0)
         for row in rows:
-            key = (row[0], -1, EVENTS[row[1]], row[3].decode())
+            key = (row[0], -1, EVENTS[row[1]], *filter(None, [row[3].decode()]))
             counted[key] += 1
             wanted[key] += row[2] if row[1] != 1 else 0
     assert shown(counter) == {key: size for key, size in wanted.items() if size}

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.batch import Batch
+from collector.decode.request_record import RequestTexts, request_schema
 from collector.enrich.enrichers import build_enrichers
 from collector.enrich.identity import Identities, build_identities
 from collector.enrich.names import NameTable
@@ -33,6 +34,8 @@ from enrich.batches import (
 
 HOST, POD_NETNS, OTHER_NETNS = 4026531840, 4026532001, 4026532002
 POD, OTHER_POD, UNIT = 50, 51, 52
+REQUEST_SCHEMA = request_schema("socket_data", RequestTexts())
+REQUEST_NAMES = REQUEST_SCHEMA.dtype.names or ()
 
 
 class Node:
@@ -120,6 +123,37 @@ def test_refused_or_translated_connection_belongs_to_who_listens_there() -> None
     node.peers(tcp(listening("0.0.0.0|80", OTHER_NETNS, OTHER_POD), server("10.9.0.1|80", "10.9.0.9|1", OTHER_NETNS, OTHER_POD)))
     assert node.peers(tcp(client("10.9.0.2|40000", "10.9.0.1|80", POD_NETNS, POD))) == [OTHER_UID]
     assert node.peer.evidence()["listener"] == 1
+
+
+def requests(*rows: dict[str, Any]) -> Batch:
+    """Rows of `request` over connections as `client` and `server` describe them."""
+    return batch_of(REQUEST_SCHEMA, *({name: value for name, value in row.items() if name in REQUEST_NAMES} for row in rows))
+
+
+def test_requests_have_the_peer_that_the_rows_about_their_connection_found() -> None:
+    """By name: the lookup is forgotten by the time of the request, the connection is not."""
+    node = Node()
+    node.names.observe(lookups((SECOND, "shop.example", [("203.0.113.7", 30)])))
+    opened = client("10.0.0.5|40000", "203.0.113.7|443", HOST, UNIT, at=2 * SECOND, flow=9)
+    assert node.peers(tcp(opened)) == ["shop.example"]
+    later = {**opened, "observed_at": 50 * SECOND, "flow": 77}
+    assert node.peers(requests(later, later)) == ["shop.example", "shop.example"]
+    assert node.peer.evidence()["flow"] == 2
+
+
+def test_requests_find_the_other_end_that_connections_told() -> None:
+    node = Node()
+    node.peers(tcp(server("10.1.2.3|8080", "10.1.2.4|40000", POD_NETNS, POD)))
+    asked = client("10.1.2.4|40000", "10.1.2.3|8080", OTHER_NETNS, OTHER_POD, flow=5)
+    assert node.peers(requests(asked)) == [UID]
+    assert node.peer.evidence()["connection"] == 1
+
+
+def test_requests_alone_know_both_ends_as_well() -> None:
+    node = Node()
+    here, there = "10.1.2.4|40000", "10.1.2.3|8080"
+    both = requests(client(here, there, OTHER_NETNS, OTHER_POD, flow=5), server(there, here, POD_NETNS, POD, flow=6))
+    assert node.peers(both) == [UID, OTHER_UID]
 
 
 def test_listener_that_ended_is_no_peer() -> None:

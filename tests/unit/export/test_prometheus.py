@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from collector.export.prometheus import SnapshotCollector, render, wants_openmetrics
-from collector.instruments import HistogramValue, Instrument, InstrumentKind, InstrumentSnapshot, Point, Snapshot
+from collector.instruments import Exemplar, HistogramValue, Instrument, InstrumentKind, InstrumentSnapshot, Point, Snapshot
 from collector.workload import Workload, WorkloadKind
 
 PROMETHEUS_2_42 = (
@@ -30,11 +30,18 @@ def points_with(values: st.SearchStrategy[float | HistogramValue]) -> st.SearchS
     return st.lists(st.builds(Point, WORKLOADS, ATTRIBUTES, values, st.floats(0, 1e9)), max_size=6)
 
 
-def counts_to_histogram(counts: list[int]) -> HistogramValue:
-    return HistogramValue(counts, 0.5 * sum(counts), sum(counts))
+def make_histogram(counts: list[int], exemplars: dict[int, Exemplar]) -> HistogramValue:
+    return HistogramValue(counts, 0.5 * sum(counts), sum(counts), None, exemplars)
 
 
-COUNTS = st.lists(st.integers(0, 1000), min_size=3, max_size=3).map(counts_to_histogram)
+EXEMPLARS = st.builds(
+    Exemplar, st.binary(min_size=16, max_size=16), st.binary(min_size=8, max_size=8), st.floats(0, 1e9), st.floats(0, 2e9)
+)
+COUNTS = st.builds(
+    make_histogram,
+    st.lists(st.integers(0, 1000), min_size=3, max_size=3),
+    st.dictionaries(st.integers(0, 2), EXEMPLARS, max_size=3),
+)
 
 
 @st.composite
@@ -53,7 +60,13 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
 
 def comparable(metrics: Iterable[Metric]) -> list[tuple[str, str, str, str, list[object]]]:
     return [
-        (metric.name, metric.type, metric.unit, metric.documentation, [tuple(sample)[:3] for sample in metric.samples])
+        (
+            metric.name,
+            metric.type,
+            metric.unit,
+            metric.documentation,
+            [(*tuple(sample)[:3], sample.exemplar) for sample in metric.samples],
+        )
         for metric in metrics
     ]
 

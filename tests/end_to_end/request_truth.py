@@ -1,0 +1,65 @@
+"""What the agent says of requests, beside what their servers say."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import closing
+from typing import Any
+
+from conftest import RunningAgent
+
+Rows = list[dict[str, Any]]
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+    raise AssertionError(f"nothing listens on port {port}")
+
+
+def requests_of(agent: RunningAgent, port: int, role: str, count: int) -> Rows:
+    """All requests at that port as that end saw them, in order, once there are so many; and nothing was lost."""
+    query = f"/api/v1/requests?port={port}&role={role}&sort=time&order=asc&limit=10000"
+    agent.wait_until(query, lambda found: found["total"] >= count)
+    answer = agent.ask(query)
+    assert answer["complete"]["lost"] == 0, agent.ask("/api/v1/probes")
+    rows: Rows = answer["requests"]
+    assert answer["total"] == len(rows)
+    return rows
+
+
+def counts_of(agent: RunningAgent, port: int, role: str, count: int, *keys: str) -> dict[tuple[str, ...], int]:
+    """Requests by these keys, however many, once there are `count`; and nothing was lost."""
+    query = f"/api/v1/requests?port={port}&role={role}&group_by={','.join(keys)}&limit=1000"
+    agent.wait_until(query, lambda found: sum(group["requests"] for group in found["groups"]) >= count)
+    answer = agent.ask(query)
+    assert answer["complete"]["lost"] == 0, agent.ask("/api/v1/probes")
+    return {tuple(group[key] for key in keys): group["requests"] for group in answer["groups"]}
+
+
+def by_connection(rows: Iterable[dict[str, Any]], key: str = "peer_port") -> dict[int, Rows]:
+    """Requests of each client port, in order."""
+    found: dict[int, Rows] = defaultdict(list)
+    for row in rows:
+        found[row[key]].append(row)
+    return found
+
+
+def differ(measured: float, logged: float, resolution: float) -> bool:
+    """More than 10 % or 200 us apart, beyond what the server's log can express."""
+    return abs(measured - logged) > max(0.1 * logged, 0.0002) + resolution
