@@ -112,7 +112,20 @@ class ClusterNode:
     addresses: tuple[bytes, ...] = ()
 
 
-Fact = Pod | Service | EndpointSlice | ClusterNode
+@dataclass(frozen=True, slots=True)
+class ContainerFact:
+    """A container that belongs to no pod. identifier: as in the cgroup's path. name: what its user calls it. runtime: docker,
+    podman, nerdctl, ... labels: those that are asked for (compose's project and service, ...)."""
+
+    identifier: str
+    name: str
+    image: str = ""
+    runtime: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    started_at: int = 0
+
+
+Fact = Pod | Service | EndpointSlice | ClusterNode | ContainerFact
 
 
 class FactSource(enum.Enum):
@@ -135,4 +148,19 @@ class FactChange:
 class FactSink(Protocol):
     def learn(self, changes: Sequence[FactChange]) -> None:
         """Takes changes in order, from any thread; never blocks long. After a relist, what vanished comes as `gone`."""
+        ...
+
+
+class ContainerLookup(Protocol):
+    """Learns about containers from their runtime's files, by need; tells a FactSink from a thread of its own.
+
+    A pod that a runtime describes is told again, with all its containers so far, for each container looked up.
+    """
+
+    def want(self, identifier: str, cgroup_path: str) -> None:
+        """A cgroup of that path was seen, which names this container. Cheap and never blocks; asking again costs nothing."""
+        ...
+
+    def release(self, identifier: str) -> None:
+        """Its cgroup is no more: what was told of it is told as `gone`."""
         ...

@@ -20,6 +20,7 @@ ROOMS: Mapping[str, set[str]] = {
     "aggregate": {"catalog"},
     "store": {"catalog"},
     "export": set(),
+    "runtimes": set(),
     "api": {"store"},
     "terminal": set(),
     "doctor": {"source", "catalog"},
