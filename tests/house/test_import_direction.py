@@ -21,6 +21,7 @@ ROOMS: Mapping[str, set[str]] = {
     "store": {"catalog"},
     "export": set(),
     "api": {"store"},
+    "kubernetes": set(),
     "terminal": set(),
     "doctor": {"source", "catalog"},
     "commands": set(),
