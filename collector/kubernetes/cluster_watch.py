@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from collector.cluster_facts import FactSink
+from collector.cluster_facts import FactSink, Pod
 from collector.cluster_status import WatchStatus
 from collector.kubernetes.access import ApiAccess
 from collector.kubernetes.api_client import ApiClient
@@ -118,16 +118,16 @@ class ClusterWatch:
 
     def _reflector(self, kind: ResourceKind, client: ApiClient) -> Reflector:
         book = self._books[kind.name]
-        objects = KnownObjects(self._sink, book, time.time_ns, self._options.limit)
+        objects = KnownObjects(self._sink, book, kind.vanished, time.time_ns, self._options.limit)
         return Reflector(kind, client, objects, book, self._pace, self._backoff())
 
     def _backoff(self) -> Backoff:
         return Backoff(self._pace.scale, self._chance)
 
     @staticmethod
-    def _renewing(objects: KnownObjects) -> Callable[[str], None]:
-        def renew(uid: str) -> None:
-            objects.renew(uid)
+    def _renewing(objects: KnownObjects) -> Callable[[Pod], None]:
+        def renew(pod: Pod) -> None:
+            objects.renew(pod)
             objects.flush()
 
         return renew

@@ -98,6 +98,7 @@ class ExecPlugin:
         finally:
             if process.returncode is None:
                 process.kill()
+                await process.wait()
         if process.returncode:
             raise ApiError(Outcome.UNAUTHENTICATED, f"The plug-in {self.command[0]} failed with status {process.returncode}.")
         return printed

@@ -81,14 +81,19 @@ def read_slice(raw: bytes | msgspec.Raw) -> EndpointSlice:
 def read_node(raw: bytes | msgspec.Raw) -> ClusterNode:
     shape = _node.decode(raw)
     listed = (one.address for one in shape.status.addresses or () if one.type in NODE_ADDRESSES)
-    return ClusterNode(shape.metadata.uid, shape.metadata.name, read_addresses(listed))
+    return ClusterNode(require_uid(shape.metadata), shape.metadata.name, read_addresses(listed))
 
 
 def identity_of(metadata: Metadata) -> dict[str, str]:
-    """uid, name, namespace. ValueError without a UID: nothing could be told apart."""
+    """uid, name, namespace. ValueError without a UID."""
+    return {"uid": require_uid(metadata), "name": metadata.name, "namespace": shared(metadata.namespace)}
+
+
+def require_uid(metadata: Metadata) -> str:
+    """ValueError without one: nothing could be told apart."""
     if not metadata.uid:
         raise ValueError("the object has no uid")
-    return {"uid": metadata.uid, "name": metadata.name, "namespace": shared(metadata.namespace)}
+    return metadata.uid
 
 
 def owner_of(metadata: Metadata) -> Owner | None:
@@ -116,7 +121,7 @@ def read_address(text: str) -> bytes | None:
     """16 bytes; IPv4 as ::ffff:a.b.c.d."""
     try:
         return socket.inet_pton(socket.AF_INET6, text) if ":" in text else MAPPED + socket.inet_pton(socket.AF_INET, text)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a null character, or what is not ASCII
         return None
 
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from collector.cluster_facts import Fact, Owner, Pod
+from collector.cluster_facts import Owner, Pod
 from collector.kubernetes.api_client import ApiClient
 from collector.kubernetes.backoff import Backoff
 from collector.kubernetes.fact_reading import owner_of
 from collector.kubernetes.failure import ApiError, Outcome
+from collector.kubernetes.known_objects import ClusterObject
 from collector.kubernetes.reflector import REFUSED_SECONDS, Pace
 from collector.kubernetes.shapes import Named
 from collector.kubernetes.watch_book import WatchBook
@@ -40,7 +41,7 @@ class Question:
 
 @dataclass(slots=True)
 class OwnerLookup:
-    """found: called with the UID of each pod that waited, once its owner's owner is known. books: by resource."""
+    """found: called with each pod that waited, once its owner's owner is known. books: by resource."""
 
     node: str
     client: ApiClient
@@ -48,24 +49,24 @@ class OwnerLookup:
     pace: Pace
     backoff: Backoff
     now: Callable[[], float]
-    found: Callable[[str], None] = lambda _: None
-    _answers: OrderedDict[str, tuple[Owner, ...]] = field(default_factory=OrderedDict)
-    _waiting: OrderedDict[str, tuple[Question, set[str]]] = field(default_factory=OrderedDict)
+    found: Callable[[Pod], None] = lambda _: None
+    _answers: OrderedDict[str, tuple[Owner, ...] | None] = field(default_factory=OrderedDict)
+    _waiting: OrderedDict[str, tuple[Question, dict[str, Pod]]] = field(default_factory=OrderedDict)
     _asked: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def complete(self, fact: Fact) -> Fact:
+    def complete(self, fact: ClusterObject) -> ClusterObject:
         """A pod of this node with all its owners, as far as they are known; it is told again when more is."""
         if not isinstance(fact, Pod) or fact.node != self.node or not fact.owners or fact.owners[0].kind not in PATHS:
             return fact
         owner = fact.owners[0]
-        answer = self._answers.get(owner.uid)
-        if answer is None:
-            self._ask(Question(fact.namespace, owner), fact.uid)
+        if owner.uid not in self._answers:
+            self._ask(Question(fact.namespace, owner), fact)
             return fact
-        return replace(fact, owners=(owner, *answer)) if answer else fact
+        answer = self._answers[owner.uid]
+        return fact if answer is None else replace(fact, owners=(owner, *answer))
 
-    def _ask(self, question: Question, pod: str) -> None:
-        self._waiting.setdefault(question.owner.uid, (question, set()))[1].add(pod)
+    def _ask(self, question: Question, pod: Pod) -> None:
+        self._waiting.setdefault(question.owner.uid, (question, {}))[1][pod.uid] = pod
         self._asked.set()
 
     async def run(self) -> None:
@@ -83,7 +84,8 @@ class OwnerLookup:
             except ApiError as failure:
                 await self._postpone(uid, failure, book)
 
-    async def _answer(self, question: Question, book: WatchBook) -> tuple[Owner, ...]:
+    async def _answer(self, question: Question, book: WatchBook) -> tuple[Owner, ...] | None:
+        """Empty: nothing owns it. None: that object is no more, another has its name."""
         resource, prefix = PATHS[question.owner.kind]
         path = f"{prefix}/namespaces/{question.namespace}/{resource}/{question.owner.name}"
         body = await self.client.get(path, {}, self.pace.list_silence, METADATA_ONLY)
@@ -94,23 +96,25 @@ class OwnerLookup:
         except ValueError:
             raise ApiError(Outcome.UNREADABLE, f"The answer about a {question.owner.kind} has no metadata.") from None
         book.synced()
-        outer = owner_of(metadata) if metadata.uid == question.owner.uid else None
+        if metadata.uid != question.owner.uid:
+            return None
+        outer = owner_of(metadata)
         return () if outer is None else (outer,)
 
-    def _keep(self, uid: str, answer: tuple[Owner, ...]) -> None:
+    def _keep(self, uid: str, answer: tuple[Owner, ...] | None) -> None:
         question, pods = self._waiting.pop(uid)
         self._answers[uid] = answer
         if len(self._answers) > KEPT_OWNERS:
             self._answers.popitem(last=False)
         self.books[PATHS[question.owner.kind][0]].objects = len(self._answers)
-        for pod in pods:
+        for pod in pods.values():
             self.found(pod)
 
     async def _postpone(self, uid: str, failure: ApiError, book: WatchBook) -> None:
         """What is not there any more stays unanswered; for the rest others go first."""
         book.requests[failure.outcome.value] += 1
         if failure.outcome in GIVEN_UP:
-            self._keep(uid, ())
+            self._keep(uid, None)
             return
         book.failed(failure)
         book.waits += 1

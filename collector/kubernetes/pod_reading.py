@@ -31,7 +31,7 @@ class PodReader:
         shape = _pod.decode(raw)
         metadata, status, ours = shape.metadata, shape.status, shape.spec.node_name == self.node
         owner = owner_of(metadata)
-        owners = () if owner is None else (owner,) if ours else (owner, *_deployment_of(owner, metadata))
+        owners = () if owner is None else (owner, *_deployment_of(owner, metadata))
         listed = [one.ip for one in status.pod_ips or ()] or [status.pod_ip]
         return Pod(
             **identity_of(metadata),
@@ -49,7 +49,7 @@ class PodReader:
 
 
 def infer_deployment(owner: Owner, template_hash: str) -> Owner | None:
-    """By the name's form, for where the ReplicaSet itself is not asked. The UID stays unknown."""
+    """By the name's form, until the ReplicaSet itself was asked (owner_lookup.py), or where it is not. The UID stays unknown."""
     name = owner.name.removesuffix(f"-{template_hash}") if template_hash else owner.name
     return Owner("Deployment", shared(name)) if owner.kind == "ReplicaSet" and name != owner.name else None
 

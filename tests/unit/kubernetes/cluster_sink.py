@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 from api_server_double import ApiServerDouble
 
-from collector.cluster_facts import Fact, FactChange, Pod
+from collector.cluster_facts import FactChange, Pod
 from collector.cluster_status import WatchState, WatchStatus
 from collector.kubernetes.access import ApiAccess, in_cluster
 from collector.kubernetes.cluster_watch import ClusterWatch, WatchOptions
+from collector.kubernetes.known_objects import ClusterObject
 from collector.kubernetes.reflector import Pace
 
 # Waits are a fiftieth of what they are in earnest; a stream that says nothing for 0.6 s counts as dead.
@@ -24,12 +25,13 @@ class RememberingSink:
     """changes: all, in order. now: uid -> what is so."""
 
     changes: list[FactChange] = field(default_factory=list)
-    now: dict[str, Fact] = field(default_factory=dict)
+    now: dict[str, ClusterObject] = field(default_factory=dict)
     threads: set[str] = field(default_factory=set)
 
     def learn(self, changes: Sequence[FactChange]) -> None:
         self.threads.add(threading.current_thread().name)
         for change in changes:
+            assert isinstance(change.fact, ClusterObject)
             self.changes.append(change)
             if change.gone:
                 del self.now[change.fact.uid]
@@ -39,7 +41,7 @@ class RememberingSink:
     def names(self, kind: type = Pod) -> set[str]:
         return {fact.name for fact in list(self.now.values()) if isinstance(fact, kind)}
 
-    def named(self, name: str) -> Fact | None:
+    def named(self, name: str) -> ClusterObject | None:
         return next((fact for fact in list(self.now.values()) if fact.name == name), None)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from api_server_double import ApiServerDouble
 from api_server_faults import half_a_page, hang, refuse, say, silent_watch
-from cluster_objects import pod
+from cluster_objects import pod, uid_of
 from cluster_sink import QUICK, Watched, watching
 from otlp_receiver import wait_for
 
@@ -86,7 +86,7 @@ def test_gone_in_the_stream_tells_all_again_and_what_vanished_meanwhile_is_gone(
         cluster.delete("pods", "default", "web-1")
         wait_for(lambda: watched.sink.names() == {"web-0", "web-2"})
         expect_news(cluster, watched)
-        assert [change.fact.name for change in watched.sink.changes if change.gone] == ["web-1"]
+        assert [change.fact.uid for change in watched.sink.changes if change.gone] == [uid_of("Pod", "default", "web-1")]
         assert watched.status().relists["gone"] >= 1
         assert watched.status().requests["gone"] >= 2
 
@@ -103,7 +103,7 @@ def test_gone_as_a_status_tells_all_again(cluster: ApiServerDouble) -> None:
         wait_for(lambda: watched.sink.names() == {"web-1", "web-2"})
         expect_news(cluster, watched)
         assert watched.status().relists == {"gone": 1}
-        assert [change.fact.name for change in watched.sink.changes if change.gone] == ["web-0"]
+        assert [change.fact.uid for change in watched.sink.changes if change.gone] == [uid_of("Pod", "default", "web-0")]
 
 
 @pytest.mark.parametrize("how", ["cut", "end", "garbage"])

@@ -11,6 +11,7 @@ from cluster_sink import watching
 from otlp_receiver import wait_for
 
 from collector.cluster_facts import ClusterNode, EndpointSlice, Fact, Owner, Pod, Service
+from collector.cluster_status import WatchState
 from collector.kubernetes.cluster_watch import WatchOptions
 
 
@@ -109,6 +110,10 @@ def test_the_owner_of_a_replica_set_is_asked_once_and_only_its_metadata(cluster:
     assert "as=PartialObjectMetadata" in asked[0].accept
 
 
+def kinds_of_owners(fact: Fact | None) -> list[str]:
+    return [one.kind for one in owners_of(fact)]
+
+
 def owners_of(fact: Fact | None) -> tuple[Owner, ...]:
     assert isinstance(fact, Pod)
     return fact.owners
@@ -121,6 +126,26 @@ def test_a_replica_set_of_the_same_name_but_another_uid_says_nothing(cluster: Ap
         wait_for(lambda: cluster.asked("replicasets"))
         wait_for(lambda: watched.status("replicasets").objects == 1)
         assert [one.kind for one in owners_of(watched.sink.named("web-1"))] == ["ReplicaSet"]
+
+
+def test_a_replica_set_without_an_owner_has_none_whatever_its_name_looks_like(cluster: ApiServerDouble) -> None:
+    body = replica_set("web-6d4", "web")
+    del body["metadata"]["ownerReferences"]
+    cluster.put("replicasets", body)
+    owned_by = owner("ReplicaSet", "web-6d4", uid_of("ReplicaSet", "default", "web-6d4"))
+    cluster.put("pods", pod("web-1", labels={"pod-template-hash": "6d4"}, owned_by=owned_by))
+    with watching(cluster) as watched:
+        wait_for(lambda: kinds_of_owners(watched.sink.named("web-1")) == ["ReplicaSet"])
+        assert kinds_of_owners(watched.sink.changes[0].fact) == ["ReplicaSet", "Deployment"]
+
+
+def test_where_replica_sets_may_not_be_read_the_names_form_stands_in(cluster: ApiServerDouble) -> None:
+    cluster.forbidden = {("get", "replicasets")}
+    cluster.put("pods", pod("web-1", labels={"pod-template-hash": "6d4"}, owned_by=owner("ReplicaSet", "web-6d4")))
+    with watching(cluster) as watched:
+        wait_for(lambda: watched.status("replicasets").state is WatchState.REFUSED)
+        assert [one.name for one in owners_of(watched.sink.named("web-1"))] == ["web-6d4", "web"]
+        assert "replicasets" in watched.status("replicasets").remedy
 
 
 def test_more_objects_than_the_limit_are_counted_not_kept(cluster: ApiServerDouble) -> None:
