@@ -137,7 +137,10 @@ class FactSource(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class FactChange:
-    """One object is now so (gone: it is no more). at: unix ns when that was learnt, or 0 for 'as of the first moment'."""
+    """One object is now so. at: unix ns when that was learnt, or 0 for 'as of the first moment'.
+
+    gone: it is no more; then only the fact's kind and uid are sure to be filled (what vanished unseen is not told again).
+    """
 
     fact: Fact
     at: int = 0

@@ -22,6 +22,7 @@ ROOMS: Mapping[str, set[str]] = {
     "export": set(),
     "runtimes": set(),
     "api": {"store"},
+    "kubernetes": set(),
     "terminal": set(),
     "doctor": {"source", "catalog"},
     "commands": set(),
