@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from collector.batch import Rows
+from collector.batch import Column, Rows
 from collector.store.flow_rows import FLOW
 from collector.store.flows import HISTORY_CAPACITY as FLOWS_QUEUED
-from collector.store.flows import FlowStore
+from collector.store.flows import FlowStore, FlowView
 from collector.store.follow import Followers, Subscription
 from collector.store.lookups import HISTORY_CAPACITY as LOOKUPS_QUEUED
 from collector.store.lookups import LOOKUP, LookupStore
@@ -46,10 +46,12 @@ class StoreFeed:
             }
         whole = {name: (_together(pieces, DTYPES[name]), lost) for name, (pieces, lost) in taken.items()}
         rows, lost = whole["flows"]
-        whole["flows"] = rows[rows["ended_at"] > 0], lost  # followers also see flows begin
+        rows = rows[rows["ended_at"] > 0]  # followers also see flows begin
+        whole["flows"] = rows[~_is_listener(rows, flows)], lost
         found = {name: StoredRows(rows, names[name], lost) for name, (rows, lost) in whole.items()}
         if open_flows:
-            found["open_flows"] = StoredRows(_together([rows[alive] for rows, alive in flows.live], FLOW), flows.names)
+            rows = _together([rows[alive] for rows, alive in flows.live], FLOW)
+            found["open_flows"] = StoredRows(rows[~_is_listener(rows, flows)], flows.names)
         return found
 
     def close(self) -> None:
@@ -66,6 +68,13 @@ def _begin(followers: Followers, queue_rows: int, history: Iterable[Rows]) -> Su
     for rows in history:
         queue.put(rows)
     return queue
+
+
+def _is_listener(rows: Rows, view: FlowView) -> Column:
+    """A socket that waits for flows is none, as in the API's answers."""
+    states = view.names["event"]
+    listening: Column = np.isin(rows["event"], [states.index("listening"), states.index("listen_ended")])
+    return listening
 
 
 def _together(pieces: Sequence[Rows], dtype: np.dtype[np.void]) -> Rows:

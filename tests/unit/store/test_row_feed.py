@@ -33,7 +33,7 @@ def test_what_was_there_before_and_what_comes_later_is_seen_once() -> None:
 def test_flows_come_when_they_end_and_open_ones_when_asked_for() -> None:
     stores = Stores()
     feed = stores.feed()
-    stores.flows.add(snapshot(tcp(1), tcp(2), tcp(3)), OFFSET_NS, "tcp")
+    stores.flows.add(snapshot(tcp(1), tcp(2), tcp(3), tcp(4, event="listening", role="listener")), OFFSET_NS, "tcp")
     assert len(feed.take()["flows"].rows) == 0
     stores.flows.add(events(ended(2)), OFFSET_NS, "tcp")
     taken = feed.take(open_flows=True)
