@@ -61,6 +61,12 @@ COMMANDS = (
     Command("workloads", "collector.terminal.workloads", "workloads known to the running agent", "workloads"),
     Command("processes", "collector.terminal.processes", "processes known to the running agent", "processes"),
     Command("map", "collector.terminal.map", "who talks to whom", "map"),
+    Command(
+        "clickhouse-schema",
+        "collector.export.clickhouse_schema",
+        "print the statements that make the tables for ClickHouse",
+        "clickhouse-schema --engine 'ReplicatedMergeTree'",
+    ),
     Command("settings", "collector.settings_report", "print the settings in force and where they come from", "settings --json"),
     Command("version", "collector.commands.version", "print the version", "version"),
 )
@@ -123,7 +129,7 @@ def find_command(parser: argparse.ArgumentParser, name: str) -> Command:
 
 def build_parser() -> argparse.ArgumentParser:
     """What stands before the command; imports nothing of the commands."""
-    commands = "".join(f"  {command.name:10} {command.summary}\n" for command in COMMANDS)
+    commands = "".join(f"  {command.name:17} {command.summary}\n" for command in COMMANDS)
     parser = argparse.ArgumentParser(
         prog="honeyguide",
         usage="honeyguide [--debug] COMMAND [options]",

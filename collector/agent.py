@@ -179,7 +179,7 @@ def kernel_release(path: Path = Path("/proc/sys/kernel/osrelease")) -> str:
 
 
 def serve(settings: Settings, node: Node, stack: ExitStack) -> None:
-    """API, metrics and OTLP until the stack unwinds; HoneyguideError when the address is taken."""
+    """API, metrics and exports until the stack unwinds; HoneyguideError when the address is taken."""
     from collector.api.security import choose_security  # noqa: PLC0415 -- a recorder needs no web server
     from collector.api.server import ApiServer  # noqa: PLC0415
 
@@ -195,6 +195,9 @@ def serve(settings: Settings, node: Node, stack: ExitStack) -> None:
     spans = node.start_spans()
     if spans is not None:
         stack.callback(spans.close, 1.0)
+    rows = node.start_clickhouse()
+    if rows is not None:
+        stack.callback(rows.close, 1.5)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ The agent's thread feeds it; the API (as its AgentView) and the exporters read i
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,9 @@ from collector.enrich.owner_groups import OwnerEnrichers
 from collector.enrich.peer import PeerEnricher
 from collector.enrich.process import Process
 from collector.enrich.route_enricher import RouteEnricher
+from collector.export.clickhouse import ClickHouseExporter
+from collector.export.clickhouse_columns import Origin
+from collector.export.clickhouse_settings import ClickHouseSettings
 from collector.export.otlp import OtlpExporter
 from collector.export.otlp_settings import OtlpSettings, read_otlp_settings
 from collector.export.prometheus import render
@@ -36,12 +40,13 @@ from collector.health import HealthMonitor
 from collector.instruments import Snapshot
 from collector.pipeline import Pipeline, Rooms
 from collector.probe_status import ProbeStatus
-from collector.self_metrics import SelfFacts, collect
+from collector.self_metrics import ClickHouseCounts, SelfFacts, collect
 from collector.settings import Settings
 from collector.source.interface import Source
 from collector.store.flows import FlowStore
 from collector.store.lookups import LookupStore
 from collector.store.requests import RequestStore
+from collector.store.row_feed import StoreFeed
 from collector.workload import Workload
 
 LEAST_FRESH_SECONDS = 60.0
@@ -74,6 +79,7 @@ class Node:
     fills: Mapping[tuple[str, str], float] = field(default_factory=dict)
     exporter: OtlpExporter | None = None
     spans: SpanExporter | None = None
+    clickhouse: ClickHouseExporter | None = None
     sampler: RequestSampler | None = None
     routes: RouteEnricher | None = None
     _monitor: HealthMonitor = field(default_factory=HealthMonitor)
@@ -223,6 +229,7 @@ class Node:
                 **vanished,
             },
             otlp_points=self._otlp_points(),
+            clickhouse=self._clickhouse_counts(),
             healthy=self._health.state is not HealthState.DEGRADED,
             started_at=self.started_at / NANOSECONDS,
         )
@@ -244,6 +251,16 @@ class Node:
         status = self.exporter.status()
         return {"exported": status.exported_points, **{f"failed_{reason}": n for reason, n in status.failed_points.items()}}
 
+    def _clickhouse_counts(self) -> ClickHouseCounts:
+        if self.clickhouse is None:
+            return ClickHouseCounts()
+        status = self.clickhouse.status()
+        rows = {f"delivered_{table}": count for table, count in status.delivered.items()}
+        rows |= {f"discarded_{reason}": count for reason, count in status.discarded.items()}
+        inserts = {"delivered": status.inserts, "found_delivered": status.found}
+        inserts |= {f"retried_{reason}": count for reason, count in status.retried.items()}
+        return ClickHouseCounts(rows, inserts, status.spooled_rows, status.spooled_bytes)
+
     def start_otlp(self) -> OtlpExporter | None:
         """The exporter, running; None when no endpoint is configured. SettingsError when OTEL_* cannot be used."""
         if self.otlp is not None:
@@ -257,6 +274,17 @@ class Node:
             self.spans.start()
         return self.spans
 
+    def start_clickhouse(self) -> ClickHouseExporter | None:
+        """The exporter of rows, running; None when no server is named. SettingsError when the spool's folder is unusable."""
+        settings = clickhouse_settings(self.settings)
+        if settings is not None:
+            place = self.resources.place
+            origin = Origin(place.get("k8s.node.name") or place.get("host.name", ""), self.workload, secrets.randbits(32))
+            feed = StoreFeed(self.flows, self.requests, self.lookups, self.lock)
+            self.clickhouse = ClickHouseExporter(settings, origin, feed)
+            self.clickhouse.start()
+        return self.clickhouse
+
     def summary(self) -> str:
         """What went through, for the end of a replay."""
         lines = [f"  {probe}/{record}: {rows} rows" for (probe, record), rows in sorted(self.pipeline.rows.items())]
@@ -265,6 +293,26 @@ class Node:
             flows = self.flows.counts()
         live = ", ".join(f"{count} {protocol}" for protocol, count in flows.live.items())
         return "\n".join(["Replayed:", *lines, f"{workloads} workloads; {flows.history} flows ended, open: {live or 'none'}"])
+
+
+def clickhouse_settings(settings: Settings) -> ClickHouseSettings | None:
+    """None when no server is named."""
+    if not settings.clickhouse_url:
+        return None
+    return ClickHouseSettings(
+        url=settings.clickhouse_url,
+        database=settings.clickhouse_database,
+        prefix=settings.clickhouse_prefix,
+        user=settings.clickhouse_user,
+        password=settings.clickhouse_password.get_secret_value() if settings.clickhouse_password else "",
+        create_tables=settings.clickhouse_create_tables,
+        keep_days=settings.clickhouse_keep_days,
+        rows=settings.clickhouse_batch_rows,
+        seconds=settings.clickhouse_batch_seconds,
+        flow_seconds=settings.clickhouse_flow_seconds,
+        spool_bytes=settings.clickhouse_spool_bytes,
+        spool_folder=settings.clickhouse_spool_folder,
+    )
 
 
 def build_node(settings: Settings, clock: Clock, source: Source, environ: Mapping[str, str]) -> Node:

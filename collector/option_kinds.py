@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
@@ -15,6 +16,7 @@ from collector.quantities import read_bytes, read_seconds, show_bytes, show_seco
 
 _LISTEN = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.%]+)\]|(?P<host>[A-Za-z0-9_.-]+)):(?P<port>\d{1,5})")
 _PROBE_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _CLASS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
@@ -73,6 +75,27 @@ def _read_class(value: str) -> str:
     return f"{name.strip()}={ipaddress.ip_network(network.strip(), strict=False)}"
 
 
+def _check_password(value: SecretStr | None) -> SecretStr | None:
+    text = value.get_secret_value() if value is not None else ""
+    if len(text) > 512 or not text.isprintable() or not text.isascii() or text != text.strip():
+        raise ValueError("not a usable password")
+    return value
+
+
+def _check_server(value: str) -> str:
+    if "@" in urlsplit(value).netloc:
+        raise ValueError("the user and password have options of their own")
+    if any(name in dict(parse_qsl(urlsplit(value).query)) for name in ("user", "password", "query")):
+        raise ValueError("user, password and query do not belong into the address")
+    return _check_endpoint(value)
+
+
+def _check_identifier(value: str) -> str:
+    if not _IDENTIFIER.fullmatch(value):
+        raise ValueError("not a name")
+    return value
+
+
 def _check_endpoint(value: str) -> str:
     if value and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", value):
         raise ValueError("not an http:// or https:// address")
@@ -111,6 +134,17 @@ Token = Annotated[
     AfterValidator(_check_token),
     Kind("8 to 512 printable ASCII characters without spaces", "", lambda value: "**********" if value else ""),
 ]
+Password = Annotated[
+    SecretStr | None,
+    AfterValidator(_check_password),
+    Kind("up to 512 printable ASCII characters", "", lambda value: "**********" if value else ""),
+]
+Server = Annotated[
+    str, AfterValidator(_check_server), Kind("an http:// or https:// address without user and password, or empty", "URL")
+]
+Identifier = Annotated[str, AfterValidator(_check_identifier), Kind("letters, digits and _", "NAME")]
+Text = Annotated[str, Field(max_length=128, pattern=r"^[\x21-\x7e]*$"), Kind("printable ASCII without spaces", "NAME")]
+OptionalFolder = Annotated[Path | None, Kind("a folder", "FOLDER", lambda value: str(value or ""))]
 Endpoint = Annotated[str, AfterValidator(_check_endpoint), Kind("an http:// or https:// address, or empty", "URL")]
 OptionalFile = Annotated[Path | None, Kind("a readable file", "FILE", lambda value: str(value or ""))]
 

@@ -44,9 +44,23 @@ INSTRUMENTS = {
         Instrument(
             "honeyguide.spans", COUNTER, "{request}", "Requests that became spans, what became of these, or why they did not."
         ),
+        Instrument("honeyguide.clickhouse.rows", COUNTER, "{row}", "Rows for ClickHouse, by table, or discarded, by reason."),
+        Instrument("honeyguide.clickhouse.inserts", COUNTER, "{insert}", "Inserts into ClickHouse by how they ended."),
+        Instrument("honeyguide.clickhouse.spool.rows", GAUGE, "{row}", "Rows that wait for ClickHouse."),
+        Instrument("honeyguide.clickhouse.spool.size", GAUGE, "By", "Bytes of compressed rows that wait for ClickHouse."),
         Instrument("honeyguide.health", GAUGE, "1", "1: nothing was lost lately. 0: degraded, see /api/v1/health."),
     )
 }
+
+
+@dataclass(frozen=True, slots=True)
+class ClickHouseCounts:
+    """rows: by outcome, delivered_<table> or discarded_<reason>. inserts: by outcome, delivered or retried_<reason>."""
+
+    rows: Mapping[str, int] = field(default_factory=dict)
+    inserts: Mapping[str, int] = field(default_factory=dict)
+    spooled_rows: int = 0
+    spooled_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -69,6 +83,7 @@ class SelfFacts:
     spans: Mapping[str, int]
     healthy: bool
     started_at: float
+    clickhouse: ClickHouseCounts = field(default_factory=ClickHouseCounts)
     own_cost: tuple[float, int] = field(default_factory=lambda: (cpu_seconds(), resident_bytes()))
 
 
@@ -146,6 +161,7 @@ def own_samples(facts: SelfFacts) -> dict[str, list[Sample]]:
 
 
 def limit_samples(facts: SelfFacts) -> dict[str, list[Sample]]:
+    """What has a limit, and what left the agent."""
     return {
         "honeyguide.series.active": [({"honeyguide.instrument": one.instrument}, float(one.active)) for one in facts.series],
         "honeyguide.series.overflow": [
@@ -159,6 +175,10 @@ def limit_samples(facts: SelfFacts) -> dict[str, list[Sample]]:
         "honeyguide.store.discards": by("honeyguide.reason", facts.store_discards),
         "honeyguide.otlp.points": by("honeyguide.outcome", facts.otlp_points),
         "honeyguide.spans": by("honeyguide.outcome", facts.spans),
+        "honeyguide.clickhouse.rows": by("honeyguide.outcome", facts.clickhouse.rows),
+        "honeyguide.clickhouse.inserts": by("honeyguide.outcome", facts.clickhouse.inserts),
+        "honeyguide.clickhouse.spool.rows": [({}, float(facts.clickhouse.spooled_rows))],
+        "honeyguide.clickhouse.spool.size": [({}, float(facts.clickhouse.spooled_bytes))],
     }
 
 

@@ -18,13 +18,18 @@ from collector.option_kinds import (
     Count,
     Endpoint,
     Folders,
+    Identifier,
     Kind,
     OptionalFile,
+    OptionalFolder,
+    Password,
     Ports,
     ProbeNames,
     Ratio,
     Seconds,
+    Server,
     Switch,
+    Text,
     Token,
     choice,
 )
@@ -74,6 +79,23 @@ class Settings(BaseModel):
     prometheus: Switch = Field(True, description="Serve /metrics.")
     otlp_endpoint: Endpoint = Field(
         "", description="Push metrics and spans over OTLP to here; empty: what OTEL_* says, else nowhere."
+    )
+    clickhouse_url: Server = Field("", description="Send rows of flows, requests and lookups to this ClickHouse server (HTTP).")
+    clickhouse_database: Identifier = Field("default", description="Database of its tables.")
+    clickhouse_prefix: Identifier = Field("honeyguide_", description="What the tables' names begin with.")
+    clickhouse_user: Text = Field("", description="Who the agent is there; empty: the server's default user.")
+    clickhouse_password: Password = Field(None, description="Its password. Not a flag: other users could read it.")
+    clickhouse_password_file: OptionalFile = Field(None, description="File whose first line is the password.")
+    clickhouse_create_tables: Switch = Field(True, description="Create tables that are not there.")
+    clickhouse_keep_days: Count = Field(30, ge=1, le=3650, description="Tables that the agent creates forget rows after so long.")
+    clickhouse_batch_rows: Count = Field(20_000, ge=100, le=500_000, description="Rows of one table that are sent together.")
+    clickhouse_batch_seconds: Seconds = Field(10.0, ge=1, le=600, description="The longest that a row waits for others.")
+    clickhouse_flow_seconds: Seconds = Field(60.0, ge=5, le=3600, description="How often open flows are told, by their increase.")
+    clickhouse_spool_bytes: Bytes = Field(
+        32 << 20, ge=1 << 20, le=1 << 34, description="Of compressed rows that wait for the server; the oldest go."
+    )
+    clickhouse_spool_folder: OptionalFolder = Field(
+        None, description="Where they wait beyond 4 MiB, and while no agent runs; empty: in memory only."
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], choice("debug", "info", "warning", "error")] = Field(
         "warning", description="The least serious messages that are logged."

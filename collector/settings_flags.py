@@ -7,10 +7,10 @@ from typing import Any
 
 from collector.option_kinds import Kind
 from collector.settings import Settings, describe_range, kind_of, show_default
-from collector.settings_sources import STANDARD_FILE, flag_of
+from collector.settings_sources import SECRETS, STANDARD_FILE, flag_of
 
 # A secret has no flag: every user of the machine can read the command lines of its processes.
-_WITHOUT_FLAG = frozenset({"token"})
+_WITHOUT_FLAG = SECRETS.keys()
 
 
 def add_settings_flags(parser: argparse.ArgumentParser) -> None:

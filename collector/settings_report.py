@@ -21,7 +21,7 @@ is there), the environment, the command line. The flag of `ring_bytes` is `--rin
 name, its value, where it came from and what is allowed. `honeyguide settings` prints what is in force and why.
 
 Sizes take a unit (`1MiB`), so do times (`250ms`, `5s`, `2m`). Lists are separated by commas; in TOML they may be
-arrays. `token` has no flag, because other users of a machine can read command lines.
+arrays. `token` and `clickhouse_password` have no flag, because other users of a machine can read command lines.
 
 ```toml
 # {STANDARD_FILE}

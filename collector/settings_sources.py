@@ -23,7 +23,10 @@ _PREFIX = "HONEYGUIDE_"
 _OTHER_VARIABLES = frozenset({"HONEYGUIDE_CONFIG", "HONEYGUIDE_URL"})
 # Kubernetes puts these into every pod of a namespace that has a Service called honeyguide.
 _SERVICE_LINK = re.compile(r"HONEYGUIDE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
-_SECRET = frozenset({"token"})
+# secret -> the option that names a file with it
+SECRETS: Mapping[str, str] = {"token": "token_file", "clickhouse_password": "clickhouse_password_file"}
+# A secret in an address, which may be refused for that very reason, is not repeated in the message.
+_CREDENTIALS = re.compile(r"(?<=//)[^@/\s]*@|(?<=[?&])(user|password)=[^&\s]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def load_settings(
         for name, value in command_line.items()
         if name in Settings.model_fields and value is not None
     }
-    return LoadedSettings(_with_token_of_file(_validate(given)), {name: one.origin for name, one in given.items()})
+    return LoadedSettings(_with_secrets_of_files(_validate(given)), {name: one.origin for name, one in given.items()})
 
 
 def flag_of(name: str) -> str:
@@ -117,7 +120,7 @@ def _validate(given: Mapping[str, GivenValue]) -> Settings:
 
 
 def _explain(name: str, given: GivenValue, error: ErrorDetails) -> str:
-    value = "**********" if name in _SECRET else str(given.value)
+    value = "**********" if name in SECRETS else _CREDENTIALS.sub("…", str(given.value))
     default = show_default(name)
     # pydantic's own sentences only say again, in its units, what is allowed
     reason = f": {error['msg'].removeprefix('Value error, ')}" if error["type"] == "value_error" else ""
@@ -126,20 +129,28 @@ def _explain(name: str, given: GivenValue, error: ErrorDetails) -> str:
     )
 
 
-def _with_token_of_file(settings: Settings) -> Settings:
-    if settings.token_file is None:
+def _with_secrets_of_files(settings: Settings) -> Settings:
+    for secret, file in SECRETS.items():
+        settings = _with_secret_of_file(settings, secret, file)
+    return settings
+
+
+def _with_secret_of_file(settings: Settings, secret: str, file: str) -> Settings:
+    path: Path | None = getattr(settings, file)
+    if path is None:
         return settings
-    if settings.token is not None:
-        raise SettingsError("token and token_file are both given.", "Keep one of them.")
+    if getattr(settings, secret) is not None:
+        raise SettingsError(f"{secret} and {file} are both given.", "Keep one of them.")
     try:
-        lines = settings.token_file.read_text(encoding="ascii").splitlines()
+        lines = path.read_text(encoding="ascii").splitlines()
     except (OSError, ValueError) as error:
-        raise SettingsError(f"token_file = '{settings.token_file}' cannot be read: {error}.") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not ASCII text"
+        raise SettingsError(f"{file} = '{path}' cannot be read: {reason}.") from None
     try:
-        return Settings.model_validate(settings.model_dump() | {"token": SecretStr(lines[0].strip() if lines else "")})
+        return Settings.model_validate(settings.model_dump() | {secret: SecretStr(lines[0].strip() if lines else "")})
     except ValidationError:
-        allowed = describe_allowed("token")
-        raise SettingsError(f"The first line of {settings.token_file} is no token.", f"Allowed: {allowed}.") from None
+        name = secret.removeprefix("clickhouse_")
+        raise SettingsError(f"The first line of {path} is no {name}.", f"Allowed: {describe_allowed(secret)}.") from None
 
 
 def show_value(settings: Settings, name: str) -> str:

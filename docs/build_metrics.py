@@ -12,7 +12,7 @@ from collector.aggregate.aggregator import SeriesCount
 from collector.catalog.manifest import Metric, parse_manifest
 from collector.export.metric_reference import DocumentedInstrument, reference
 from collector.probe_status import ProbeState, ProbeStatus, ProgramCost
-from collector.self_metrics import SelfFacts, collect
+from collector.self_metrics import ClickHouseCounts, SelfFacts, collect
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "metrics.md"
@@ -61,6 +61,7 @@ def _facts_with_one_of_everything() -> SelfFacts:
         spans={"exported": 1},
         healthy=True,
         started_at=0.0,
+        clickhouse=ClickHouseCounts({"outcome": 1}, {"outcome": 1}),
     )
 
 

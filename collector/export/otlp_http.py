@@ -1,4 +1,4 @@
-"""OTLP over HTTP with the SDK's exporter, whose session is watched: a connection can be cut, an answer is read only so far.
+"""OTLP over HTTP with the SDK's exporter and a watched session.
 
 The SDK gives its time-out to every read of the socket and reads whatever is answered, so an endpoint that sends one byte now and
 then, or without end, would hold the thread or fill the memory; it takes redirects for success and tells no reason of a failure.
@@ -6,26 +6,16 @@ then, or without end, would hold the thread or fill the memory; it takes redirec
 
 from __future__ import annotations
 
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
-
-import requests
-import urllib3
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from collector.export.otlp_outcome import Outcome, outcome_of_answer, outcome_of_error, outcome_of_status
+from collector.export.otlp_outcome import Outcome, outcome_of_answer
 from collector.export.otlp_settings import OtlpSettings
+from collector.export.watched_session import WatchedSession
 
-LONGEST_ANSWER = 64 * 1024
 SLACK_SECONDS = 0.5  # the SDK's own deadline comes first where it holds
 COMPRESSIONS = {"none": Compression.NoCompression, "gzip": Compression.Gzip, "deflate": Compression.Deflate}
 
@@ -64,127 +54,9 @@ class HttpTransport:
         self._exporter.shutdown()
 
 
-class WatchedSession(requests.Session):
-    """outcome: what became of the last request. read_answer: what a good answer's body says, DecodeError when it is none."""
-
-    def __init__(self, read_answer: Callable[[bytes], Outcome]) -> None:
-        super().__init__()
-        self._read_answer = read_answer
-        self.outcome = Outcome()
-        self._connection: HTTPConnection | None = None
-        self._cut = Outcome()
-        self._cut_for_good = False
-        self.headers["Accept-Encoding"] = "identity"
-        for scheme in ("http://", "https://"):
-            self.mount(scheme, _WatchedAdapter(self))
-
-    @contextmanager
-    def limited(self, seconds: float) -> Iterator[None]:
-        """What is sent within is cut after that time, whatever it waits for."""
-        deadline = threading.Timer(seconds, self.cut, ["timeout", "no answer in time"])
-        deadline.daemon = True
-        deadline.start()
-        try:
-            yield
-        finally:
-            deadline.cancel()
-            self.mend()
-
-    def cut(self, reason: str, text: str, for_good: bool = False) -> None:
-        """Ends the connection, whatever it waits for, and allows no other until `mend`."""
-        self._cut, self._cut_for_good = Outcome(reason, text), for_good or self._cut_for_good
-        sock = getattr(self._connection, "sock", None)
-        if sock is not None:
-            _wake_reader(sock)
-
-    def mend(self) -> None:
-        if not self._cut_for_good:
-            self._cut = Outcome()
-
-    def watch(self, connection: HTTPConnection) -> None:
-        self._connection = connection
-        self._refuse_when_cut()
-
-    def _refuse_when_cut(self) -> None:
-        if self._cut.reason:
-            raise requests.RequestException(self._cut.text)
-
-    def request(self, *arguments: Any, **named: Any) -> requests.Response:
-        """As of requests, but only the beginning of the answer is read."""
-        named["stream"] = True
-        if isinstance(self.verify, str):
-            named["verify"] = self.verify  # else requests takes REQUESTS_CA_BUNDLE for stronger than the session's own
-        try:
-            self._refuse_when_cut()
-            with super().request(*arguments, **named) as response:
-                self.outcome = self._judge(response, _read_beginning(response))
-            self._refuse_when_cut()  # the cut itself may read like the end of an answer
-        except Exception as error:
-            self.outcome = self._cut if self._cut.reason else outcome_of_error(error)
-            raise
-        if 300 <= response.status_code < 400:
-            raise requests.RequestException("redirected")
-        return response
-
-    def _judge(self, response: requests.Response, answer: bytes) -> Outcome:
-        if not 200 <= response.status_code < 300:
-            retry_after = response.headers.get("Retry-After", "").strip()
-            seconds = float(retry_after) if retry_after.isdecimal() else None
-            return outcome_of_status(response.status_code, response.reason or "", seconds)
-        try:
-            return self._read_answer(answer)
-        except DecodeError:
-            return Outcome()
-
-
-class _WatchedAdapter(HTTPAdapter):
-    def __init__(self, session: WatchedSession) -> None:
-        self._session = session
-        super().__init__()
-
-    def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
-        super().init_poolmanager(*arguments, **named)
-        self.poolmanager.pool_classes_by_scheme = _watched_pools(self._session)
-
-
-def _watched_pools(session: WatchedSession) -> dict[str, type[urllib3.HTTPConnectionPool]]:
-    class WatchedConnection(HTTPConnection):
-        def connect(self) -> None:
-            super().connect()
-            session.watch(self)
-
-    class WatchedTlsConnection(HTTPSConnection):
-        def connect(self) -> None:
-            super().connect()
-            session.watch(self)
-
-    class WatchedPool(urllib3.HTTPConnectionPool):
-        ConnectionCls = WatchedConnection
-
-    class WatchedTlsPool(urllib3.HTTPSConnectionPool):
-        ConnectionCls = WatchedTlsConnection
-
-    return {"http": WatchedPool, "https": WatchedTlsPool}
-
-
-def _wake_reader(sock: Any) -> None:
-    """By the plain socket's method: that of a TLS socket changes what the reader works with. It may be closed this moment."""
-    try:
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)
-    except OSError:
-        return
-
-
-def _read_beginning(response: requests.Response) -> bytes:
-    pieces: list[bytes] = []
-    while sum(map(len, pieces)) < LONGEST_ANSWER:
-        piece = response.raw.read1(LONGEST_ANSWER)
-        if not piece:
-            break
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
 def read_metrics_answer(answer: bytes) -> Outcome:
-    partial = ExportMetricsServiceResponse.FromString(answer).partial_success
+    try:
+        partial = ExportMetricsServiceResponse.FromString(answer).partial_success
+    except DecodeError:
+        return Outcome()
     return outcome_of_answer(partial.rejected_data_points, partial.error_message)

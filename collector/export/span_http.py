@@ -7,11 +7,13 @@ import zlib
 from collections.abc import Callable
 
 import requests
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from collector.export.otlp_http import SLACK_SECONDS, WatchedSession
+from collector.export.otlp_http import SLACK_SECONDS
 from collector.export.otlp_outcome import Outcome, outcome_of_answer
 from collector.export.otlp_settings import OtlpSettings
+from collector.export.watched_session import WatchedSession
 
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {"none": bytes, "gzip": gzip.compress, "deflate": zlib.compress}
 
@@ -52,5 +54,8 @@ class HttpSpanTransport:
 
 
 def read_spans_answer(answer: bytes) -> Outcome:
-    partial = ExportTraceServiceResponse.FromString(answer).partial_success
+    try:
+        partial = ExportTraceServiceResponse.FromString(answer).partial_success
+    except DecodeError:
+        return Outcome()
     return outcome_of_answer(partial.rejected_spans, partial.error_message)

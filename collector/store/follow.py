@@ -41,11 +41,16 @@ class Subscription:
 
     def take(self) -> tuple[Rows, int]:
         """All rows since the last call, oldest first, and how many were lost before them."""
+        queued, lost = self.take_pieces()
+        return (np.concatenate(queued) if queued else np.zeros(0, FLOW)), lost
+
+    def take_pieces(self) -> tuple[list[Rows], int]:
+        """The same, in the arrays that were put: costs nothing per row."""
         with self._lock:
             queued, lost = list(self._queue), self._lost
             self._queue.clear()
             self._queued = self._lost = 0
-        return (np.concatenate(queued) if queued else np.zeros(0, FLOW)), lost
+        return queued, lost
 
 
 class Followers:
@@ -61,12 +66,12 @@ class Followers:
     def __len__(self) -> int:
         return len(self._subscriptions)
 
-    def subscribe(self) -> Subscription:
-        """A new subscription; QueryError when there are as many as allowed."""
+    def subscribe(self, queue_rows: int = 0) -> Subscription:
+        """A new subscription, with a queue of its own length if given; QueryError when there are as many as allowed."""
         with self._lock:
             if len(self._subscriptions) >= self.subscribers_max:
                 raise QueryError(f"{self.subscribers_max} readers follow already, as many as may.", "End one of them.")
-            subscription = Subscription(self._queue_rows)
+            subscription = Subscription(queue_rows or self._queue_rows)
             self._subscriptions.append(subscription)
             return subscription
 

@@ -12,6 +12,7 @@ from collector.batch import Batch, Column, Rows
 from collector.store.columns import address_halves, wall_times
 from collector.store.cursor import Cursor, decode_cursor
 from collector.store.flow_filter import EndFilter
+from collector.store.follow import Followers
 from collector.store.history import History
 from collector.store.name_table import NameTable
 from collector.store.parameter_error import ParameterError, check_names
@@ -74,7 +75,8 @@ class LookupStoreCounts:
 class LookupStore:
     """Not thread-safe: `add`, `view` and `counts` are called under the pipeline's lock; none of them takes long."""
 
-    def __init__(self, capacity: int = HISTORY_CAPACITY) -> None:
+    def __init__(self, capacity: int = HISTORY_CAPACITY, followers: Followers | None = None) -> None:
+        self.followers = Followers() if followers is None else followers
         self._history = History(LOOKUP, capacity)
         self._tables = {
             "role": NameTable("client", "server"),
@@ -99,6 +101,7 @@ class LookupStore:
         rows["sequence"] = np.arange(self._next_sequence, self._next_sequence + len(rows), dtype=np.uint64)
         self._next_sequence += len(rows)
         self._history.append(rows)
+        self.followers.publish(rows)
 
     def view(self) -> LookupView:
         """All rows as they are now, in constant time."""

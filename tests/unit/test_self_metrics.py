@@ -7,7 +7,7 @@ from collector.accounts import Book
 from collector.aggregate.aggregator import SeriesCount
 from collector.instruments import InstrumentKind, Point
 from collector.probe_status import ProbeState, ProbeStatus, ProgramCost
-from collector.self_metrics import INSTRUMENTS, SelfFacts, collect, cpu_seconds, resident_bytes
+from collector.self_metrics import INSTRUMENTS, ClickHouseCounts, SelfFacts, collect, cpu_seconds, resident_bytes
 
 BOOKS = [
     Book("tcp", "state_changes", 100, 60, 25, 5, {"ring_full": 7, "map_full": 3}, True, 58, 2, 4),
@@ -32,6 +32,7 @@ FACTS = SelfFacts(
     store_discards={"flows_overwritten": 2},
     spans={"sampled": 1},
     otlp_points={"exported": 11},
+    clickhouse=ClickHouseCounts({"delivered_flows": 5}, {"delivered": 1}, 3, 400),
     healthy=False,
     started_at=1000.0,
     own_cost=(1.5, 64 << 20),

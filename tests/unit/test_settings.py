@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from collector.errors import SettingsError
+from collector.node import clickhouse_settings
 from collector.quantities import read_bytes, read_seconds, show_bytes, show_seconds
 from collector.settings import Settings, describe_allowed, show_default
 from collector.settings_flags import add_settings_flags
@@ -198,9 +199,27 @@ def test_secrets_are_never_printed() -> None:
     assert "--token " not in write_page()
 
 
+def test_password_of_the_database_is_never_printed_wherever_it_was_put(tmp_path: Path) -> None:
+    secret = "correct-horse-battery"
+    (tmp_path / "password").write_text(f"{secret}\n")
+    from_file = load(HONEYGUIDE_CLICKHOUSE_PASSWORD_FILE=str(tmp_path / "password"))
+    assert from_file.settings.clickhouse_password is not None
+    assert from_file.settings.clickhouse_password.get_secret_value() == secret
+    for loaded in (from_file, load(HONEYGUIDE_CLICKHOUSE_PASSWORD=secret)):
+        for text in (write_table(loaded), write_json(loaded), repr(loaded), repr(clickhouse_settings(loaded.settings))):
+            assert secret not in text
+    for address in (f"http://agent:{secret}@db:8123", f"http://db:8123/?user=agent&password={secret}"):
+        message = refusal("--clickhouse-url", address)
+        assert secret not in message
+        assert "clickhouse_url" in message
+    assert secret not in refusal(HONEYGUIDE_CLICKHOUSE_PASSWORD=f"{secret}\t!")
+    assert "--clickhouse-password " not in write_page()
+    assert "both given" in refusal("--clickhouse-password-file", str(tmp_path / "password"), HONEYGUIDE_CLICKHOUSE_PASSWORD="x")
+
+
 def test_effective_settings_are_printed_with_their_source() -> None:
     loaded = load("--ring-bytes", "2MiB")
-    assert "ring_bytes             2 MiB           --ring-bytes" in write_table(loaded)
+    assert ["ring_bytes", "2", "MiB", "--ring-bytes"] in [line.split() for line in write_table(loaded).splitlines()]
     assert json.loads(write_json(loaded))["ring_bytes"] == {"value": 2 << 20, "source": "--ring-bytes"}
     assert json.loads(write_json(loaded)).keys() == Settings.model_fields.keys()
 

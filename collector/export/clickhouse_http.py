@@ -1,0 +1,53 @@
+"""ClickHouse's HTTP interface: statements, and inserts of compressed Native blocks, through a watched session."""
+
+from __future__ import annotations
+
+import requests
+
+from collector.export.clickhouse_answer import read_refusal
+from collector.export.clickhouse_settings import ClickHouseSettings
+from collector.export.otlp_outcome import Outcome
+from collector.export.watched_session import WatchedSession
+
+SLACK_SECONDS = 0.5
+
+
+class ClickHouseHttp:
+    """One thread sends; another may abort, which ends a request at once."""
+
+    def __init__(self, settings: ClickHouseSettings) -> None:
+        self._settings = settings
+        self._session = WatchedSession(_read_answer, read_refusal)
+        self._session.headers.update({"User-Agent": "honeyguide", **settings.headers})
+
+    def ask(self, statement: str) -> Outcome:
+        """A statement without data; `text` of a good outcome is the answer. Bounded in time, never an exception."""
+        return self._post({}, statement.encode(), {})
+
+    def insert(self, statement: str, body: bytes, token: str) -> Outcome:
+        """body: gzip. token: equal ones are taken once by servers that know it; '' for others."""
+        parameters = {"query": statement, **({"insert_deduplication_token": token} if token else {})}
+        return self._post(parameters, body, {"Content-Encoding": "gzip"})
+
+    def _post(self, parameters: dict[str, str], body: bytes, headers: dict[str, str]) -> Outcome:
+        self._session.outcome = Outcome("failed", "nothing was sent")
+        timeout = self._settings.timeout_seconds
+        with self._session.limited(timeout + SLACK_SECONDS):
+            try:
+                address = self._settings.address(parameters)
+                self._session.post(address, data=body, headers=headers, timeout=timeout, allow_redirects=False)
+            except (requests.RequestException, OSError, ValueError) as error:
+                if self._session.outcome.delivered:
+                    return Outcome("failed", type(error).__name__)
+        return self._session.outcome
+
+    def abort(self) -> None:
+        """Ends what is being sent, and refuses all that comes after."""
+        self._session.cut("closing", "the agent ends", for_good=True)
+
+    def close(self) -> None:
+        self._session.close()
+
+
+def _read_answer(answer: bytes) -> Outcome:
+    return Outcome(text=answer.decode("utf-8", "replace").strip())
