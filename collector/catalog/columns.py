@@ -28,7 +28,9 @@ def check_columns(probe: str, manifest: Manifest, schemas: Mapping[str, Schema])
     for metric in manifest.metric:
         schema = schemas.get(metric.record)
         if schema is not None:
-            columns = {**fields_of(schema), **ENRICHED, **joined_columns(records[metric.record])}
+            record = records[metric.record]
+            computed = {name: np.dtype(kind) for name, kind in record.computed.items()}
+            columns = {**fields_of(schema), **ENRICHED, **joined_columns(record), **computed}
             check_metric(f"{probe}: metric {metric.name}", metric, columns, schema)
 
 

@@ -55,6 +55,7 @@ class Record(Part):
     key identifies a row across snapshots; cumulative: counters; once: fields that become non-zero one time; born: zero
     for what is older than the agent, so that counting starts at its first value.
     payload: rows hold what applications sent; they are never written to a recording.
+    computed: column that probe.py adds -> its NumPy type (u8, i8, f8, S16).
     Rows come from ring (its books: `account`; ring_times as large as other rings), snapshot and map, any of them;
     derived: a decoder makes them.
     """
@@ -76,6 +77,7 @@ class Record(Part):
     born: str = ""
     constant: dict[str, str] = Field(default_factory=dict)
     payload: bool = False
+    computed: dict[str, Annotated[str, Field(pattern=r"^([iu][1248]|f[48]|S[1-9]\d{0,2}|\?)$")]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _comes_from_somewhere(self) -> Record:

@@ -37,11 +37,13 @@ class Probe:
     accounts: tuple[str, ...]
     book_dtype: np.dtype[np.void]
     ring_accounts: dict[str, str]
+    folder: Path
 
     @property
     def model(self) -> ProbeModel:
         keys = {record: layout.key_fields for record, layout in self.map_layouts.items()}
-        return ProbeModel(self.name, self.manifest, self.schemas, keys)
+        code = self.folder / "probe.py"
+        return ProbeModel(self.name, self.manifest, self.schemas, keys, code if os.path.lexists(code) else None)
 
 
 def find_folders(places: Sequence[Path]) -> list[Path]:
@@ -77,14 +79,22 @@ def read_text(folder: Path) -> Manifest:
         raise ManifestError(f"{path} cannot be read: {error}.", "Check its permissions.") from None
 
 
-def read_probe(folder: Path, kernel: KernelTypes | None) -> Probe:
-    """ProbeError when manifest and object do not fit each other, or one of them cannot be read."""
-    manifest = read_manifest(folder)
+def read_object(folder: Path) -> bytes:
+    """The compiled program that lies ready; ProbeError when there is none."""
     path = object_path(folder)
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ProbeError(f"{path} cannot be read: {error.strerror}.", "Compile the probes: make -C probes.") from None
+
+
+def read_probe(folder: Path, kernel: KernelTypes | None, content: bytes | None = None) -> Probe:
+    """ProbeError when manifest and object do not fit each other, or one of them cannot be read.
+
+    content: the compiled program, where it does not lie beside the manifest.
+    """
+    manifest = read_manifest(folder)
+    content = read_object(folder) if content is None else content
     reader = StructReader(Btf(read_section(content, ".BTF")), kernel)
     schemas, layouts = read_schemas(folder.name, manifest, reader)
     variables = reader.variables(read_symbols(content))
@@ -92,6 +102,7 @@ def read_probe(folder: Path, kernel: KernelTypes | None) -> Probe:
     check_accounts(folder.name, manifest, accounts)
     check_names(folder.name, manifest, reader, {variable.name for variable in variables})
     check_columns(folder.name, manifest, schemas)
+    check_code(folder, manifest)
     return Probe(
         folder.name,
         manifest,
@@ -102,6 +113,7 @@ def read_probe(folder: Path, kernel: KernelTypes | None) -> Probe:
         accounts,
         reader.schema(folder.name, "program_account").dtype,
         {record.account: record.struct for record in manifest.record if record.ring},
+        folder,
     )
 
 
@@ -111,6 +123,15 @@ def check_accounts(name: str, manifest: Manifest, accounts: tuple[str, ...]) -> 
     for account in named:
         if account not in accounts:
             raise ManifestError(f"{name}: account {account!r} is not in the program's enum account: {', '.join(accounts)}.")
+
+
+def check_code(folder: Path, manifest: Manifest) -> None:
+    """probe.py and `computed` go together."""
+    promised, there = any(record.computed for record in manifest.record), os.path.lexists(folder / "probe.py")
+    if promised and not there:
+        raise ManifestError(f"{folder.name}: a record has `computed` columns, and there is no probe.py to make them.")
+    if there and not promised:
+        raise ManifestError(f"{folder.name}: there is a probe.py, and no record says in `computed` which columns it makes.")
 
 
 def check_names(probe: str, manifest: Manifest, reader: StructReader, variables: Set[str]) -> None:

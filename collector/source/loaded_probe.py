@@ -70,6 +70,8 @@ class LoadedProbe:
         self._generation = 0
         self._libraries: dict[str, LibraryHooks] = {}
         self.hooks: list[HookStatus] = []
+        self.fresh = True  # no snapshot was taken yet
+        self.spent_ns = 0  # of the reading thread's CPU time
 
     def open(self, choice: dict[str, str]) -> None:
         """LoadError says which program or map the kernel refused; nothing stays behind then."""

@@ -200,7 +200,7 @@ def test_secrets_are_never_printed() -> None:
 
 def test_effective_settings_are_printed_with_their_source() -> None:
     loaded = load("--ring-bytes", "2MiB")
-    assert "ring_bytes             2 MiB           --ring-bytes" in write_table(loaded)
+    assert "ring_bytes             2 MiB                  --ring-bytes" in write_table(loaded)
     assert json.loads(write_json(loaded))["ring_bytes"] == {"value": 2 << 20, "source": "--ring-bytes"}
     assert json.loads(write_json(loaded)).keys() == Settings.model_fields.keys()
 
