@@ -21,14 +21,17 @@ class Part(BaseModel):
 class Hook(Part):
     """One thing to attach; the first of `alternatives` (C functions) that this kernel takes is used.
 
-    account: the line of `enum account` that these programs keep. optional: the probe runs without it. every_seconds: an
-    iterator (over the elements of map `over`) that is run so often for what it does, not for rows.
+    account: the line of `enum account` that these programs keep; '' for a program in bcc's dialect that keeps none.
+    at: of bcc's dialect, function -> where it is attached (kprobe/NAME, uprobe/FILE:NAME, ...). optional: the probe runs
+    without it. every_seconds: an iterator (over the elements of map `over`) that is run so often for what it does, not for
+    rows.
     """
 
     purpose: str
-    account: str
+    account: str = ""
     alternatives: list[str] = Field(min_length=1)
     optional: bool = False
+    at: dict[str, str] = Field(default_factory=dict)
     over: str = ""
     every_seconds: float = Field(default=0, ge=0)
 
@@ -83,8 +86,8 @@ class Record(Part):
     def _comes_from_somewhere(self) -> Record:
         if not (self.ring or self.map or self.snapshot or self.derived):
             raise ValueError("needs `ring`, `map`, `snapshot` or `derived`: where do its rows come from?")
-        if bool(self.ring) != bool(self.account):
-            raise ValueError("`ring` and `account` go together: which account feeds the ring?")
+        if self.account and not self.ring:
+            raise ValueError("`account` goes with `ring`: it is the account that feeds it")
         if (self.cumulative or self.once) and not self.key and not self.map:
             raise ValueError("`cumulative` and `once` need `key`, the field that identifies a row")
         return self

@@ -95,12 +95,28 @@ def read_probe(folder: Path, kernel: KernelTypes | None, content: bytes | None =
     """
     manifest = read_manifest(folder)
     content = read_object(folder) if content is None else content
+    check_books(folder.name, manifest)
     reader = StructReader(Btf(read_section(content, ".BTF")), kernel)
-    schemas, layouts = read_schemas(folder.name, manifest, reader)
     variables = reader.variables(read_symbols(content))
+    check_names(folder.name, manifest, reader.functions(), reader.maps(), {variable.name for variable in variables})
+    return fit_together(folder, manifest, reader, content, variables)
+
+
+def read_bcc_probe(folder: Path, kernel: KernelTypes | None, types: bytes, maps: Set[str]) -> Probe:
+    """The same for a program in bcc's dialect that was loaded already. types: its BTF; maps: names of its tables."""
+    manifest = read_manifest(folder)
+    reader = StructReader(Btf(types), kernel)
+    check_names(folder.name, manifest, reader.functions(), maps, set())
+    return fit_together(folder, manifest, reader, b"", ())
+
+
+def fit_together(
+    folder: Path, manifest: Manifest, reader: StructReader, content: bytes, variables: tuple[Variable, ...]
+) -> Probe:
+    """ManifestError for the first thing that the manifest names and the program has not."""
+    schemas, layouts = read_schemas(folder.name, manifest, reader)
     accounts = tuple(name for name in reader.enum("account").values() if name != "count")
     check_accounts(folder.name, manifest, accounts)
-    check_names(folder.name, manifest, reader, {variable.name for variable in variables})
     check_columns(folder.name, manifest, schemas)
     check_code(folder, manifest)
     return Probe(
@@ -112,7 +128,7 @@ def read_probe(folder: Path, kernel: KernelTypes | None, content: bytes | None =
         variables,
         accounts,
         reader.schema(folder.name, "program_account").dtype,
-        {record.account: record.struct for record in manifest.record if record.ring},
+        {record.account: record.struct for record in manifest.record if record.ring and record.account},
         folder,
     )
 
@@ -120,7 +136,7 @@ def read_probe(folder: Path, kernel: KernelTypes | None, content: bytes | None =
 def check_accounts(name: str, manifest: Manifest, accounts: tuple[str, ...]) -> None:
     """Every book that the manifest speaks of is kept by the program."""
     named = [hook.account for hook in manifest.hook] + [record.account for record in manifest.record if record.ring]
-    for account in named:
+    for account in filter(None, named):
         if account not in accounts:
             raise ManifestError(f"{name}: account {account!r} is not in the program's enum account: {', '.join(accounts)}.")
 
@@ -134,7 +150,17 @@ def check_code(folder: Path, manifest: Manifest) -> None:
         raise ManifestError(f"{folder.name}: there is a probe.py, and no record says in `computed` which columns it makes.")
 
 
-def check_names(probe: str, manifest: Manifest, reader: StructReader, variables: Set[str]) -> None:
+def check_books(probe: str, manifest: Manifest) -> None:
+    """Our own headers count in accounts, so a program that includes them has no reason not to say which."""
+    for hook in manifest.hook:
+        if not hook.account:
+            raise ManifestError(f"{probe}: hook {hook.purpose!r} has no `account`.", "Name a line of the program's enum account.")
+    for record in manifest.record:
+        if record.ring and not record.account:
+            raise ManifestError(f"{probe}: record {record.struct} has no `account`: which one feeds its ring?")
+
+
+def check_names(probe: str, manifest: Manifest, functions: Set[str], maps: Set[str], variables: Set[str]) -> None:
     """Every map, program and variable that the manifest names is in the object."""
     snapshots = [record.snapshot for record in manifest.record if record.snapshot]
     named = [program for hook in manifest.hook for program in hook.alternatives]
@@ -142,8 +168,8 @@ def check_names(probe: str, manifest: Manifest, reader: StructReader, variables:
     walked = [*(snapshot.over for snapshot in snapshots), *(hook.over for hook in manifest.hook)]
     kept += ["accounts", *filter(None, walked)]
     for what, names, there in (
-        ("program", named, reader.functions()),
-        ("map", kept, reader.maps()),
+        ("program", named, functions),
+        ("map", kept, maps),
         ("variable", list(manifest.variables), variables),
     ):
         missing = next((name for name in names if name not in there), None)
@@ -156,7 +182,7 @@ def read_schemas(name: str, manifest: Manifest, reader: StructReader) -> tuple[d
     layouts: dict[str, MapLayout] = {}
     for record in manifest.record:
         if record.map:
-            schemas[record.struct], layouts[record.struct] = reader.joined_schema(name, record.struct)
+            schemas[record.struct], layouts[record.struct] = reader.joined_schema(name, record.struct, record.map)
         elif not record.derived:
             schemas[record.struct] = reader.schema(name, record.struct)
     return schemas, layouts
