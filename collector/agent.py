@@ -18,6 +18,7 @@ from typing import Any
 from collector.clock import Clock, SystemClock
 from collector.drain_pace import DrainPace
 from collector.node import Node, build_node
+from collector.probe_control import ProbeControl
 from collector.settings import Settings
 from collector.source.capture_file import is_capture
 from collector.source.capture_probe import read_capture_probes
@@ -43,6 +44,7 @@ class Agent:
     source: Source
     node: Node
     stop: threading.Event = field(default_factory=threading.Event)
+    control: ProbeControl | None = None
     _next_housekeeping: float = 0.0
 
     def run(self) -> None:
@@ -65,6 +67,8 @@ class Agent:
         self.node.lag_seconds = time.monotonic() - started
         self.node.fills = self.source.fills()
         self.node.ready = True
+        if self.control is not None:
+            self.control.keep_budgets(started)
         if started >= self._next_housekeeping:
             self._next_housekeeping = started + HOUSEKEEPING_SECONDS
             self.node.keep_house()
@@ -98,10 +102,11 @@ def run_agent(settings: Settings) -> int:
         source = open_kernel(settings, clock)
         stack.callback(source.close)
         node = build_node(settings, clock, source, os.environ)
-        for probe in source.probes:
-            node.add_probe(probe.model)
-        serve(settings, node, stack)
-        agent = Agent(settings, source, node)
+        control = ProbeControl(settings, source, node, shipped_places())
+        control.add_opened()
+        stack.callback(control.close)
+        serve(settings, node, stack, control)
+        agent = Agent(settings, source, node, control=control)
         with stopping_by_signal(agent.stop):
             agent.drain_once()
             print(describe_start(source.statuses(), node.address, time.monotonic() - started), flush=True)
@@ -178,14 +183,14 @@ def kernel_release(path: Path = Path("/proc/sys/kernel/osrelease")) -> str:
         return ""
 
 
-def serve(settings: Settings, node: Node, stack: ExitStack) -> None:
+def serve(settings: Settings, node: Node, stack: ExitStack, control: ProbeControl | None = None) -> None:
     """API, metrics and exports until the stack unwinds; HoneyguideError when the address is taken."""
     from collector.api.security import choose_security  # noqa: PLC0415 -- a recorder needs no web server
     from collector.api.server import ApiServer  # noqa: PLC0415
 
     token = settings.token.get_secret_value() if settings.token else ""
     security = choose_security(settings.host, token, allow_unauthenticated=settings.allow_unauthenticated)
-    server = ApiServer(node, settings.host, settings.port, security)
+    server = ApiServer(node, settings.host, settings.port, security, control)
     server.start()
     stack.callback(server.stop)
     node.address = server.url

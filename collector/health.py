@@ -39,6 +39,11 @@ class HealthMonitor:
         for status in statuses:
             if status.state is ProbeState.REFUSED:
                 self._reasons[f"{status.probe}/refused"] = (f"probe {status.probe} cannot run: {status.cause}", now)
+            elif status.state is ProbeState.STOPPED:
+                self._reasons[f"{status.probe}/stopped"] = (
+                    f"probe {status.probe} was stopped: {status.cause} {status.remedy}",
+                    now,
+                )
 
     def check(self, name: str, count: int, sentence: str, now: float) -> None:
         """count: a counter of something unwanted; sentence has one {} for how much it grew since the last check."""

@@ -89,7 +89,12 @@ class Node:
     _next_sweep: float = 0.0
 
     def add_probe(self, probe: ProbeModel) -> None:
+        """ProbeError when its probe.py cannot be used."""
         self.pipeline.add_probe(probe)
+
+    def refresh_statuses(self) -> None:
+        """At once, after a probe came or went; otherwise `keep_house` does it."""
+        self._statuses = self.source.statuses()
 
     @property
     def lock(self) -> threading.RLock:
@@ -189,7 +194,7 @@ class Node:
         rooms, flows = self.pipeline.rooms, self.flows.counts()
         identity = rooms.identities.counters()
         return {
-            "max_series": sum(count.overflowed for count in rooms.aggregator.counts()),
+            **{f"max_series of {one.instrument}": one.overflowed for one in rooms.aggregator.counts()},
             "max_workloads": identity.get("workloads_overflowed", 0),
             "max_processes": identity.get("processes_evicted", 0),
             "flow rows kept live": flows.over_capacity,
@@ -333,7 +338,7 @@ def build_node(settings: Settings, clock: Clock, source: Source, environ: Mappin
         LookupStore(settings.lookup_history),
         RequestStore(),
     )
-    pipeline = Pipeline(rooms, clock)
+    pipeline = Pipeline(rooms, clock, code_seconds=settings.probe_python_max)
     node = Node(settings, clock, source, pipeline, peers, otlp, resources, routes=routes)
     wanted = read_span_settings(environ, settings.otlp_endpoint)
     if wanted is not None and settings.traces_per_second:

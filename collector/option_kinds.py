@@ -116,6 +116,7 @@ Folders = Annotated[
     BeforeValidator(_split),
     Kind("folders, separated by commas", "FOLDER,...", lambda value: ",".join(map(str, value))),
 ]
+Folder = Annotated[Path, Kind("a folder", "FOLDER")]
 Ports = Annotated[
     tuple[Annotated[int, Field(ge=1, le=65535)], ...],
     BeforeValidator(_split),

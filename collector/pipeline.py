@@ -6,6 +6,7 @@ Read `process` from top to bottom: that is what happens to every batch.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from collector.catalog.probe_model import ProbeModel
 from collector.clock import NANOSECONDS, Clock
 from collector.decode import DECODERS, Decoder, SteeringDecoder
 from collector.decode.decision import Decision
+from collector.decode.probe_code import ProbeCode, read_code
 from collector.enrich.enrichers import Enricher
 from collector.enrich.identity import Identities
 from collector.enrich.names import NameTable
@@ -52,6 +54,8 @@ class Rooms:
 class Pipeline:
     """decoder_options: decoder -> keyword arguments. spans: where requests go that were sampled.
 
+    spent_ns: probe -> CPU time of this thread. failures: probe -> what its probe.py did wrong; its rows are left out from then
+    on. code_seconds: how long probe.py may take for one batch.
     One thread calls `process`; whoever else wants to look holds `lock`, and only as long as a copy takes.
     """
 
@@ -65,9 +69,20 @@ class Pipeline:
     _consumed: set[tuple[str, str]] = field(default_factory=set)
     _decoders: dict[tuple[str, str], Decoder] = field(default_factory=dict)
     _made: dict[tuple[str, str], Decoder] = field(default_factory=dict)
+    _codes: dict[str, ProbeCode] = field(default_factory=dict)
+    spent_ns: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    code_seconds: float = 0.5
 
     def add_probe(self, probe: ProbeModel) -> None:
-        """Makes the rooms ready for the records of one probe."""
+        """Makes the rooms ready for the records of one probe; ProbeError when its probe.py cannot be used."""
+        code = read_code(probe.name, probe.code, self.code_seconds) if probe.code else None
+        with self.lock:
+            self._add(probe, code)
+
+    def _add(self, probe: ProbeModel, code: ProbeCode | None) -> None:
+        if code is not None:
+            self._codes[probe.name] = code
         for record in probe.manifest.record:
             self._records[(probe.name, record.struct)] = record
             if is_consumed(record, probe):
@@ -76,12 +91,25 @@ class Pipeline:
                 self._decoders[(probe.name, record.struct)] = self._decoder(probe.name, record.decoder)
         self.rooms.aggregator.add_probe(probe.name, probe.manifest, probe.map_keys)
 
+    def remove_probe(self, name: str) -> None:
+        """Forgets the probe with its series. Rows of it that are still on their way are left out."""
+        with self.lock:
+            for table in (self._records, self._decoders, self._made, self.rows):
+                for place in [place for place in table if place[0] == name]:
+                    del table[place]
+            for named in (self._codes, self.spent_ns, self.failures):
+                named.pop(name, None)
+            self.rooms.aggregator.remove_probe(name)
+
     def process(self, batches: Sequence[Batch]) -> None:
         """Decode, enrich, aggregate and store; afterwards what waited too long in a decoder."""
         with self.lock:
             for batch in batches:
+                started = time.thread_time_ns()
                 for part in self._decode(batch):
                     self._pass_through(part)
+                probe = batch.schema.probe
+                self.spent_ns[probe] = self.spent_ns.get(probe, 0) + time.thread_time_ns() - started
             for decoder in self._made.values():
                 for expired in decoder.expire(self.clock.boot_ns()):
                     self._pass_through(expired)
@@ -98,7 +126,9 @@ class Pipeline:
 
     def _pass_through(self, batch: Batch) -> None:
         place = (batch.schema.probe, batch.schema.record)
-        record = self._records[place]
+        record = self._records.get(place)
+        if record is None or not self._compute(batch, record):
+            return
         self.rows[place] = self.rows.get(place, 0) + len(batch)
         if place not in self._consumed:
             return
@@ -110,6 +140,17 @@ class Pipeline:
         batch = self.rooms.aggregator.join(batch)
         self.rooms.aggregator.add(batch, self._wall_seconds())
         self._keep(batch, record)
+
+    def _compute(self, batch: Batch, record: Record) -> bool:
+        """Columns that the probe's own Python adds; False when it failed, now or before: then the probe is to be stopped."""
+        code = self._codes.get(batch.schema.probe)
+        if code is None or not record.computed:
+            return True
+        if batch.schema.probe not in self.failures:
+            failure = code.add_columns(batch, record.computed)
+            if failure:
+                self.failures[batch.schema.probe] = failure
+        return batch.schema.probe not in self.failures
 
     def _learn(self, batch: Batch, record: Record) -> None:
         """Names come before the rows that need them."""

@@ -10,6 +10,7 @@ class ProbeState(enum.Enum):
     RUNNING = "running"
     REFUSED = "refused"  # this kernel, these privileges or its own files do not let it run
     DISABLED = "disabled"  # switched off by the user
+    STOPPED = "stopped"  # ran, and was over its budget or wrong in Python
     REPLAYED = "replayed"  # its records come from a recording
 
 
@@ -33,7 +34,10 @@ class ProgramCost:
 
 @dataclass(frozen=True, slots=True)
 class ProbeStatus:
-    """cause and remedy are '' while the probe runs. notes: what a running probe cannot see just now, and why."""
+    """cause and remedy are '' while the probe runs. notes: what a running probe cannot see just now, and why.
+
+    folder: where it came from, '' for a recording.
+    """
 
     probe: str
     question: str
@@ -43,3 +47,4 @@ class ProbeStatus:
     remedy: str = ""
     costs: tuple[ProgramCost, ...] = field(default_factory=tuple)
     notes: tuple[str, ...] = field(default_factory=tuple)
+    folder: str = ""

@@ -7,6 +7,7 @@ cannot say which source a value came from, reads os.environ itself, and costs 60
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -17,6 +18,7 @@ from collector.option_kinds import (
     Classes,
     Count,
     Endpoint,
+    Folder,
     Folders,
     Identifier,
     Kind,
@@ -50,6 +52,21 @@ class Settings(BaseModel):
     probes: ProbeNames = Field((), description="Probes to run; empty: all.")
     disable: ProbeNames = Field((), description="Probes to leave out.")
     probe_path: Folders = Field((), description="More folders that hold probe folders, after the shipped ones.")
+    cache_folder: Folder = Field(
+        Path("/var/cache/honeyguide"), description="Where probes compiled on this node are kept; the agent's user's alone."
+    )
+    load_from_anywhere: Switch = Field(
+        False, description="Let the API load probes from any folder of root or the agent's user, not only those of probe_path."
+    )
+    probe_cpu_max: Ratio = Field(
+        0.25, ge=0.001, le=1, description="A probe from probe_path that needs more of one CPU, here or in the kernel, is stopped."
+    )
+    probe_events_max: Count = Field(
+        100_000, ge=1, le=100_000_000, description="A probe from probe_path that sends more events a second is stopped."
+    )
+    probe_python_max: Seconds = Field(
+        0.5, ge=0.001, le=10, description="A probe whose probe.py takes longer for one batch is stopped."
+    )
 
     transport: Annotated[Literal["auto", "ring", "perf"], choice("auto", "ring", "perf")] = Field(
         "auto", description="How events leave the kernel; auto takes ring buffers where the kernel has them (5.8)."

@@ -91,6 +91,22 @@ class Aggregator:
                 feed.fits = False
             self._feeds.setdefault((name, metric.record), []).append(feed)
 
+    def remove_probe(self, name: str) -> None:
+        """Takes out the probe's metrics with all their series; an instrument that another probe feeds too stays."""
+        places = [place for place in self._feeds if place[0] == name]
+        gone = {id(feed) for place in places for feed in self._feeds.pop(place)}
+        for instrument, (known, feeds) in list(self._instruments.items()):
+            kept = [feed for feed in feeds if id(feed) not in gone]
+            if kept:
+                self._instruments[instrument] = (known, kept)
+            elif feeds:
+                del self._instruments[instrument]
+                self.rejected.pop(instrument, None)
+        for table in (self._joins, self._numbers):
+            for place in [place for place in table if place[0] == name]:
+                del table[place]
+        self._ending = {place for place in self._ending if place[0] != name}
+
     def join(self, batch: Batch) -> Batch:
         """The batch with its increases, for records that carry cumulative counters; unchanged otherwise."""
         join = self._joins.get((batch.schema.probe, batch.schema.record))

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from collector.api.flow_routes import FlowRoutes
 from collector.api.landing_page import POLICY, landing_page
 from collector.api.node_routes import NodeRoutes
+from collector.api.probe_routes import Control, ProbeRoutes
 from collector.api.reference_page import reference_page
 from collector.api.refusals import REFUSED_TEXTS, ErrorAnswer, add_refusals, refuse
 from collector.api.repeated_parameters import refuse_repeated
@@ -42,8 +43,10 @@ def never() -> bool:
     return False
 
 
-def create_app(agent: AgentView, security: Security, stopping: Callable[[], bool] = never) -> FastAPI:
-    """stopping: becomes true when the server wants its streams to end."""
+def create_app(
+    agent: AgentView, security: Security, stopping: Callable[[], bool] = never, control: Control | None = None
+) -> FastAPI:
+    """stopping: becomes true when the server wants its streams to end. control: absent where nothing can be changed."""
     app = FastAPI(
         title="honeyguide",
         version=agent.version,
@@ -58,6 +61,7 @@ def create_app(agent: AgentView, security: Security, stopping: Callable[[], bool
     api.include_router(FlowRoutes(agent, stopping).router())
     api.include_router(RequestRoutes(agent, stopping).router())
     api.include_router(NodeRoutes(agent).router())
+    api.include_router(ProbeRoutes(agent, control, with_token=bool(security.token)).router())
     app.include_router(api)
     app.include_router(_plain_routes(agent))
     app.include_router(_pages(app, agent))

@@ -92,12 +92,14 @@ class ProbeRecord(BaseModel):
 
     probe: str = text("Its name.", "tcp")
     question: str = text("What it answers.", "Which connections are opened and accepted, by whom?")
-    state: str = text("running, refused, disabled or replayed.", "running")
+    state: str = text("running, refused, disabled, stopped (over its budget) or replayed.", "running")
     cause: str | None = text("Why it does not run.", None)
     remedy: str | None = text("What to do about it.", None)
     hooks: list[HookRecord] = text("Hooks in use.", [])
     books: list[BookRecord] = text("Its accounts.", [])
     costs: list[CostRecord] = text("Run time by program.", [])
+    notes: list[str] = text("What it cannot see just now, and why.", [])
+    folder: str | None = text("Where it came from.", None)
 
 
 class ProbesAnswer(BaseModel):
@@ -121,6 +123,8 @@ def probe_records(statuses: Iterable[ProbeStatus], books: Sequence[Book]) -> lis
                 {"program": cost.program, "run_time_seconds": cost.run_time_ns / NANOSECONDS, "runs": cost.runs}
                 for cost in status.costs
             ],
+            "notes": list(status.notes),
+            "folder": status.folder or None,
         }
         for status in statuses
     ]

@@ -18,11 +18,11 @@ def reference_page(document: Mapping[str, Any]) -> str:
         "Every refusal is <code>{&quot;error&quot;: {&quot;reason&quot;, &quot;parameter&quot;, &quot;allowed&quot;}}</code>.</p>"
     ]
     for path, operations in document["paths"].items():
-        parts += [_operation(path, operation, document) for operation in operations.values()]
+        parts += [_operation(method, path, operation, document) for method, operation in operations.items()]
     return page("honeyguide API", "".join(parts))
 
 
-def _operation(path: str, operation: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+def _operation(method: str, path: str, operation: Mapping[str, Any], document: Mapping[str, Any]) -> str:
     parameters = operation.get("parameters", [])
     rows = "".join(_parameter(parameter) for parameter in parameters)
     table = (
@@ -30,7 +30,8 @@ def _operation(path: str, operation: Mapping[str, Any], document: Mapping[str, A
     )
     fields = "".join(_model(name, document) for name in _answers(operation))
     about = html.escape(operation.get("description", ""))
-    return f'<h2><a href="{path}"><code>GET {path}</code></a></h2><p>{about}</p>{table}{fields}'
+    title = f'<a href="{path}"><code>GET {path}</code></a>' if method == "get" else f"<code>{method.upper()} {path}</code>"
+    return f"<h2>{title}</h2><p>{about}</p>{table}{fields}"
 
 
 def _parameter(parameter: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from collector.api.application import create_app
+from collector.api.probe_routes import Control
 from collector.api.security import HEAD_BYTES_MAX, Security, choose_security
 from collector.api.view import AgentView
 from collector.errors import HoneyguideError
@@ -64,13 +65,15 @@ class PromptProtocol(H11Protocol):
 class ApiServer:
     """start, url, stop. security: chosen from `host` without a token when not given."""
 
-    def __init__(self, agent: AgentView, host: str, port: int, security: Security | None = None) -> None:
+    def __init__(
+        self, agent: AgentView, host: str, port: int, security: Security | None = None, control: Control | None = None
+    ) -> None:
         chosen = security or choose_security(host, "", allow_unauthenticated=False)
         self._stopping = threading.Event()
         self._host, self._port = host, port
         self._server = uvicorn.Server(
             uvicorn.Config(
-                create_app(agent, chosen, self._stopping.is_set),
+                create_app(agent, chosen, self._stopping.is_set, control),
                 http=PromptProtocol,
                 ws="none",
                 loop="asyncio",

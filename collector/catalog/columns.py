@@ -30,7 +30,8 @@ def check_columns(probe: str, manifest: Manifest, schemas: Mapping[str, Schema])
         if schema is not None:
             record = records[metric.record]
             constant = dict.fromkeys(record.constant, np.dtype("S"))
-            columns = {**fields_of(schema), **ENRICHED, **joined_columns(record), **constant}
+            computed = {name: np.dtype(kind) for name, kind in record.computed.items()}
+            columns = {**fields_of(schema), **ENRICHED, **joined_columns(record), **constant, **computed}
             check_metric(f"{probe}: metric {metric.name}", metric, columns, schema)
 
 

@@ -75,13 +75,18 @@ class StructReader:
         dtype, fields = self._struct(probe, struct or record)
         return Schema(probe, record, dtype, fields)
 
-    def joined_schema(self, probe: str, record: str) -> tuple[Schema, MapLayout]:
+    def joined_schema(self, probe: str, record: str, table: str = "") -> tuple[Schema, MapLayout]:
         """One row out of a map's key (struct <record>_key) and value (struct <record>_value).
 
+        Of a bcc table that is called `table`: out of what it declares; a plain number is called key or value.
         Padding fields (named pad...) are left out; a name in both structs is an error.
         """
         structs = (f"{record}_key", f"{record}_value")
-        parts = [self._struct(probe, name) for name in structs]
+        described = self._btf.find("struct", f"____btf_map_{table}")
+        if described is None or self._btf.find("struct", structs[0]):
+            parts = [self._struct(probe, name) for name in structs]
+        else:
+            parts = [self._part(probe, member) for member in self._btf.members(described)]
         formats: dict[str, object] = {}
         fields: list[Field] = []
         for dtype, part in parts:
@@ -124,6 +129,14 @@ class StructReader:
         running = self._kernel.enum_values(name) if self._kernel else {}
         same_enum = not own or not set(own.values()).isdisjoint(running.values())
         return shorten_names(name, running if running and same_enum else own)
+
+    def _part(self, probe: str, member: Member) -> tuple[np.dtype[np.void], tuple[Field, ...]]:
+        """Key or value of a bcc table: a struct's fields, or one field with the member's name."""
+        type_id, _ = self._resolve(member.type_id)
+        if self._btf.types[type_id].kind == "struct":
+            return self._struct(probe, self._btf.types[type_id].name)
+        code, entry = self._field(f"{probe}: the {member.name}", member)
+        return np.dtype([(member.name, code)]), (entry,)
 
     def _struct(self, probe: str, name: str) -> tuple[np.dtype[np.void], tuple[Field, ...]]:
         type_id = self._btf.find("struct", name)

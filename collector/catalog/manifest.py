@@ -28,14 +28,17 @@ Condition = StrictBool | Annotated[list[StrictInt | str], Field(min_length=1)] |
 class Hook(Part):
     """One thing to attach; the first of `alternatives` (C functions) that this kernel takes is used.
 
-    account: the line of `enum account` that these programs keep. optional: the probe runs without it. every_seconds: an
-    iterator (over the elements of map `over`) that is run so often for what it does, not for rows.
+    account: the line of `enum account` that these programs keep; '' for a program in bcc's dialect that keeps none.
+    at: of bcc's dialect, function -> where it is attached (kprobe/NAME, uprobe/FILE:NAME, ...). optional: the probe runs
+    without it. every_seconds: an iterator (over the elements of map `over`) that is run so often for what it does, not for
+    rows.
     """
 
     purpose: str
-    account: str
+    account: str = ""
     alternatives: list[str] = Field(min_length=1)
     optional: bool = False
+    at: dict[str, str] = Field(default_factory=dict)
     over: str = ""
     every_seconds: float = Field(default=0, ge=0)
 
@@ -62,6 +65,7 @@ class Record(Part):
     key identifies a row across snapshots; cumulative: counters; once: fields that become non-zero one time; born: zero
     for what is older than the agent, so that counting starts at its first value.
     payload: rows hold what applications sent; they are never written to a recording.
+    computed: column that probe.py adds -> its NumPy type (u8, i8, f8, S16).
     Rows come from ring (its books: `account`; ring_times as large as other rings), snapshot and map, any of them;
     derived: a decoder makes them. constant: words that are the same for all rows; metrics may use them as attributes.
     """
@@ -83,13 +87,14 @@ class Record(Part):
     born: str = ""
     constant: dict[str, str] = Field(default_factory=dict)
     payload: bool = False
+    computed: dict[str, Annotated[str, Field(pattern=r"^([iu][1248]|f[48]|S[1-9]\d{0,2}|\?)$")]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _comes_from_somewhere(self) -> Record:
         if not (self.ring or self.map or self.snapshot or self.derived):
             raise ValueError("needs `ring`, `map`, `snapshot` or `derived`: where do its rows come from?")
-        if bool(self.ring) != bool(self.account):
-            raise ValueError("`ring` and `account` go together: which account feeds the ring?")
+        if self.account and not self.ring:
+            raise ValueError("`account` goes with `ring`: it is the account that feeds it")
         if (self.cumulative or self.once) and not self.key and not self.map:
             raise ValueError("`cumulative` and `once` need `key`, the field that identifies a row")
         return self

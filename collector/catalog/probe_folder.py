@@ -37,11 +37,13 @@ class Probe:
     accounts: tuple[str, ...]
     book_dtype: np.dtype[np.void]
     ring_accounts: dict[str, str]
+    folder: Path
 
     @property
     def model(self) -> ProbeModel:
         keys = {record: layout.key_fields for record, layout in self.map_layouts.items()}
-        return ProbeModel(self.name, self.manifest, self.schemas, keys)
+        code = self.folder / "probe.py"
+        return ProbeModel(self.name, self.manifest, self.schemas, keys, code if os.path.lexists(code) else None)
 
 
 def find_folders(places: Sequence[Path]) -> list[Path]:
@@ -77,21 +79,46 @@ def read_text(folder: Path) -> Manifest:
         raise ManifestError(f"{path} cannot be read: {error}.", "Check its permissions.") from None
 
 
-def read_probe(folder: Path, kernel: KernelTypes | None) -> Probe:
-    """ProbeError when manifest and object do not fit each other, or one of them cannot be read."""
-    manifest = read_manifest(folder)
+def read_object(folder: Path) -> bytes:
+    """The compiled program that lies ready; ProbeError when there is none."""
     path = object_path(folder)
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ProbeError(f"{path} cannot be read: {error.strerror}.", "Compile the probes: make -C probes.") from None
+
+
+def read_probe(folder: Path, kernel: KernelTypes | None, content: bytes | None = None) -> Probe:
+    """ProbeError when manifest and object do not fit each other, or one of them cannot be read.
+
+    content: the compiled program, where it does not lie beside the manifest.
+    """
+    manifest = read_manifest(folder)
+    content = read_object(folder) if content is None else content
+    check_books(folder.name, manifest)
     reader = StructReader(Btf(read_section(content, ".BTF")), kernel)
-    schemas, layouts = read_schemas(folder.name, manifest, reader)
     variables = reader.variables(read_symbols(content))
+    check_names(folder.name, manifest, reader.functions(), reader.maps(), {variable.name for variable in variables})
+    return fit_together(folder, manifest, reader, content, variables)
+
+
+def read_bcc_probe(folder: Path, kernel: KernelTypes | None, types: bytes, maps: Set[str]) -> Probe:
+    """The same for a program in bcc's dialect that was loaded already. types: its BTF; maps: names of its tables."""
+    manifest = read_manifest(folder)
+    reader = StructReader(Btf(types), kernel)
+    check_names(folder.name, manifest, reader.functions(), maps, set())
+    return fit_together(folder, manifest, reader, b"", ())
+
+
+def fit_together(
+    folder: Path, manifest: Manifest, reader: StructReader, content: bytes, variables: tuple[Variable, ...]
+) -> Probe:
+    """ManifestError for the first thing that the manifest names and the program has not."""
+    schemas, layouts = read_schemas(folder.name, manifest, reader)
     accounts = tuple(name for name in reader.enum("account").values() if name != "count")
     check_accounts(folder.name, manifest, accounts)
-    check_names(folder.name, manifest, reader, {variable.name for variable in variables})
     check_columns(folder.name, manifest, schemas)
+    check_code(folder, manifest)
     return Probe(
         folder.name,
         manifest,
@@ -101,19 +128,39 @@ def read_probe(folder: Path, kernel: KernelTypes | None) -> Probe:
         variables,
         accounts,
         reader.schema(folder.name, "program_account").dtype,
-        {record.account: record.struct for record in manifest.record if record.ring},
+        {record.account: record.struct for record in manifest.record if record.ring and record.account},
+        folder,
     )
 
 
 def check_accounts(name: str, manifest: Manifest, accounts: tuple[str, ...]) -> None:
     """Every book that the manifest speaks of is kept by the program."""
     named = [hook.account for hook in manifest.hook] + [record.account for record in manifest.record if record.ring]
-    for account in named:
+    for account in filter(None, named):
         if account not in accounts:
             raise ManifestError(f"{name}: account {account!r} is not in the program's enum account: {', '.join(accounts)}.")
 
 
-def check_names(probe: str, manifest: Manifest, reader: StructReader, variables: Set[str]) -> None:
+def check_code(folder: Path, manifest: Manifest) -> None:
+    """probe.py and `computed` go together."""
+    promised, there = any(record.computed for record in manifest.record), os.path.lexists(folder / "probe.py")
+    if promised and not there:
+        raise ManifestError(f"{folder.name}: a record has `computed` columns, and there is no probe.py to make them.")
+    if there and not promised:
+        raise ManifestError(f"{folder.name}: there is a probe.py, and no record says in `computed` which columns it makes.")
+
+
+def check_books(probe: str, manifest: Manifest) -> None:
+    """Our own headers count in accounts, so a program that includes them has no reason not to say which."""
+    for hook in manifest.hook:
+        if not hook.account:
+            raise ManifestError(f"{probe}: hook {hook.purpose!r} has no `account`.", "Name a line of the program's enum account.")
+    for record in manifest.record:
+        if record.ring and not record.account:
+            raise ManifestError(f"{probe}: record {record.struct} has no `account`: which one feeds its ring?")
+
+
+def check_names(probe: str, manifest: Manifest, functions: Set[str], maps: Set[str], variables: Set[str]) -> None:
     """Every map, program and variable that the manifest names is in the object."""
     snapshots = [record.snapshot for record in manifest.record if record.snapshot]
     named = [program for hook in manifest.hook for program in hook.alternatives]
@@ -121,8 +168,8 @@ def check_names(probe: str, manifest: Manifest, reader: StructReader, variables:
     walked = [*(snapshot.over for snapshot in snapshots), *(hook.over for hook in manifest.hook)]
     kept += ["accounts", *filter(None, walked)]
     for what, names, there in (
-        ("program", named, reader.functions()),
-        ("map", kept, reader.maps()),
+        ("program", named, functions),
+        ("map", kept, maps),
         ("variable", list(manifest.variables), variables),
     ):
         missing = next((name for name in names if name not in there), None)
@@ -135,7 +182,7 @@ def read_schemas(name: str, manifest: Manifest, reader: StructReader) -> tuple[d
     layouts: dict[str, MapLayout] = {}
     for record in manifest.record:
         if record.map:
-            schemas[record.struct], layouts[record.struct] = reader.joined_schema(name, record.struct)
+            schemas[record.struct], layouts[record.struct] = reader.joined_schema(name, record.struct, record.map)
         elif not record.derived:
             schemas[record.struct] = reader.schema(name, record.struct)
     return schemas, layouts

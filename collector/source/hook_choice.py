@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collector.catalog.manifest import Hook
 from collector.catalog.probe_folder import Probe
 from collector.errors import HoneyguideError, LoadError
+from collector.source.bcc_object import BccObject
 from collector.source.hook_support import KernelFacts
 from collector.source.libbpf import Libbpf
 from collector.source.loaded_probe import LoadedProbe, LoadSettings
@@ -39,6 +40,17 @@ def load_probe(probe: Probe, libbpf: Libbpf, settings: LoadSettings, facts: Kern
         if not any(hook.optional or len(candidates[hook.purpose]) > 1 for hook in served(probe, candidates)):
             raise LoadError(error.cause, error.remedy or REMEDY) from None
     return open_with(choose_programs(probe.name, served(probe, candidates), candidates, refusal))
+
+
+def load_bcc_probe(probe: Probe, ready: BccObject, libbpf: Libbpf, settings: LoadSettings) -> LoadedProbe:
+    """The same for programs that bcc has loaded; LoadError, and then they are closed."""
+    try:
+        candidates = {hook.purpose: hook.alternatives for hook in probe.manifest.hook}
+        choice = choose_programs(probe.name, probe.manifest.hook, candidates, lambda _, program: ready.refusal(program))
+        return open_probe(LoadedProbe(probe, libbpf, settings, ready), choice)
+    except BaseException:
+        ready.close()
+        raise
 
 
 def open_probe(loaded: LoadedProbe, choice: dict[str, str]) -> LoadedProbe:

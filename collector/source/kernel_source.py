@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -10,14 +12,16 @@ from pathlib import Path
 
 from collector.accounts import Book
 from collector.batch import Batch, Schema
-from collector.catalog.probe_folder import Probe, find_folders, read_manifest, read_probe
+from collector.catalog.probe_folder import Probe, find_folders, read_manifest
 from collector.clock import NANOSECONDS, Clock
 from collector.errors import HoneyguideError, ProbeError
+from collector.probe_budget import ProbeUse
 from collector.probe_status import ProbeState, ProbeStatus, ProgramCost
-from collector.source.hook_choice import load_probe
-from collector.source.hook_support import KernelFacts, read_kernel_facts
+from collector.source.core_compiler import CompilerSettings
+from collector.source.hook_support import read_kernel_facts
 from collector.source.libbpf import Libbpf, load_libbpf
 from collector.source.loaded_probe import LoadedProbe, LoadSettings
+from collector.source.probe_opening import ProbeOpener
 from collector.source.program_object import RINGBUF
 from collector.source.program_statistics import RunTimeStatistics, read_runs
 
@@ -30,7 +34,9 @@ Seed = Callable[[Schema], Batch]
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
     """places: folders that hold probe folders. wanted: probe names, empty for all. seeds: `feeds` of a record -> what
-    was there before the agent, read from files. perf_if_needed: perf buffers on kernels without BPF ring buffers (5.8)."""
+    was there before the agent, read from files. perf_if_needed: perf buffers on kernels without BPF ring buffers (5.8).
+    compiler: for probes whose source alone is there; without it they cannot run.
+    """
 
     places: Sequence[Path]
     load: LoadSettings
@@ -40,10 +46,15 @@ class SourceSettings:
     seeds: dict[str, Seed] = field(default_factory=dict)
     statistics: bool = False
     perf_if_needed: bool = False
+    compiler: CompilerSettings | None = None
 
 
 class KernelSource:
-    """Opens every probe that this kernel supports; one that cannot run is listed with cause and remedy."""
+    """Opens every probe that this kernel supports; one that cannot run is listed with cause and remedy.
+
+    One thread reads. Probes come and go meanwhile by `prepare`, `adopt` and `release`, from any thread: `_lock` is held for
+    the change of the list only, never while something is compiled, loaded or closed.
+    """
 
     def __init__(self, settings: SourceSettings, clock: Clock) -> None:
         self._settings = settings
@@ -53,12 +64,19 @@ class KernelSource:
         self._next_snapshot_ns = 0
         self._first = True
         self._libbpf: Libbpf | None = None
+        self._opener: ProbeOpener | None = None
         self._statistics: RunTimeStatistics | None = None
-        self.probes: list[Probe] = []
+        self._lock = threading.RLock()
 
     @property
     def finished(self) -> bool:
         return False
+
+    @property
+    def probes(self) -> list[Probe]:
+        """Those that run."""
+        with self._lock:
+            return [loaded.probe for loaded in self._loaded]
 
     def open(self) -> None:
         """HoneyguideError when libbpf is missing or no probe at all can run."""
@@ -67,11 +85,12 @@ class KernelSource:
         load = replace(self._settings.load, cgroup_root=facts.cgroup_root, one_uprobe_link=facts.one_uprobe_link)
         if self._settings.perf_if_needed and libbpf.plain("libbpf_probe_bpf_map_type", RINGBUF, None) == NOT_SUPPORTED:
             load = replace(load, perf_buffer=True)
+        self._opener = ProbeOpener(libbpf, facts, load, self._settings.compiler)
         folders = find_folders(self._settings.places)
         self._refuse_unknown(folders)
         try:
             for folder in folders:
-                self._open_probe(folder, libbpf, load, facts)
+                self._open_probe(folder, self._opener)
         except BaseException:
             self.close()
             raise
@@ -80,7 +99,6 @@ class KernelSource:
                 "; ".join(f"{status.probe}: {status.cause}" for status in self._statuses.values()) or "no probe folder was found"
             )
             raise HoneyguideError(f"No probe can run here: {causes}.", "`honeyguide doctor` says what is missing.")
-        self._loaded.sort(key=lambda probe: not gives_names(probe))
         self._statistics = RunTimeStatistics(libbpf)
         if self._settings.statistics:
             self._switch_statistics_on(self._statistics)
@@ -102,22 +120,61 @@ class KernelSource:
                 name, "", ProbeState.REFUSED, cause=cause, remedy=f"There are: {', '.join(known)}."
             )
 
-    def _open_probe(self, folder: Path, libbpf: Libbpf, load: LoadSettings, facts: KernelFacts) -> None:
+    def _open_probe(self, folder: Path, opener: ProbeOpener) -> None:
         name, question = folder.name, ""
         try:
             question = read_manifest(folder).question
             if name in self._settings.disabled or (self._settings.wanted and name not in self._settings.wanted):
-                self._statuses[name] = ProbeStatus(name, question, ProbeState.DISABLED, cause="switched off by the settings")
+                self._statuses[name] = ProbeStatus(
+                    name, question, ProbeState.DISABLED, cause="switched off by the settings", folder=str(folder)
+                )
                 return
-            probe = read_probe(folder, facts.types)
-            loaded = load_probe(probe, libbpf, load, facts)
+            self.adopt(opener.open(folder))
         except ProbeError as error:
             log.warning("probe %s cannot run: %s %s", name, error.cause, error.remedy)
-            self._statuses[name] = ProbeStatus(name, question, ProbeState.REFUSED, cause=error.cause, remedy=error.remedy)
-            return
-        self.probes.append(probe)
-        self._loaded.append(loaded)
-        self._statuses[name] = ProbeStatus(name, question, ProbeState.RUNNING, tuple(loaded.hooks))
+            self._statuses[name] = ProbeStatus(
+                name, question, ProbeState.REFUSED, cause=error.cause, remedy=error.remedy, folder=str(folder)
+            )
+
+    def prepare(self, folder: Path) -> LoadedProbe:
+        """A probe, compiled, loaded and attached, that nobody drains yet; ProbeError when it cannot run."""
+        assert self._opener is not None
+        return self._opener.open(folder)
+
+    def adopt(self, loaded: LoadedProbe) -> None:
+        """From now on `read` drains it too. Those that give names come first."""
+        probe = loaded.probe
+        with self._lock:
+            self._loaded.append(loaded)
+            self._loaded.sort(key=lambda probe: not gives_names(probe))
+            self._statuses[probe.name] = ProbeStatus(
+                probe.name, probe.manifest.question, ProbeState.RUNNING, tuple(loaded.hooks), folder=str(probe.folder)
+            )
+
+    def release(self, name: str, state: ProbeState | None, cause: str = "", remedy: str = "") -> LoadedProbe | None:
+        """Takes the probe out of what `read` drains; the caller closes it. state: as what it stays listed, None: not at all."""
+        with self._lock:
+            found = next((loaded for loaded in self._loaded if loaded.probe.name == name), None)
+            if found is not None:
+                self._loaded.remove(found)
+            known = self._statuses.pop(name, None)
+            if known is not None and state is not None:
+                self._statuses[name] = ProbeStatus(name, known.question, state, (), cause, remedy, folder=known.folder)
+        return found
+
+    def uses(self) -> dict[str, ProbeUse]:
+        """What each running probe has used and sent since it was loaded."""
+        with self._lock:
+            measured = self._statistics.on_ns() if self._statistics else 0
+            return {
+                loaded.probe.name: ProbeUse(
+                    loaded.spent_ns,
+                    sum(cost.run_time_ns for cost in self._costs(loaded)),
+                    measured,
+                    sum(book.emitted + sum(book.dropped.values()) for book in loaded.books()),
+                )
+                for loaded in self._loaded
+            }
 
     def read(self) -> list[Batch]:
         """Drains all rings; when the interval is over, snapshots too.
@@ -125,20 +182,30 @@ class KernelSource:
         Rings first: what a snapshot shows was still there after everything that the rings said had ended. But at the very
         first, what gives names: the rings already hold events of processes that are older than the agent.
         """
+        with self._lock:
+            return self._read()
+
+    def _read(self) -> list[Batch]:
         self._clock.measure()
         now = self._clock.boot_ns()
         naming = [probe for probe in self._loaded if self._first and gives_names(probe)]
         batches = self._read_seeds() if self._first else []
         for probe in naming:
             batches += probe.take_snapshot(now, first=True)
+            probe.fresh = False
         for probe in self._loaded:
+            started = time.thread_time_ns()
             probe.tick(now)
             batches += probe.drain()
+            probe.spent_ns += time.thread_time_ns() - started
         if now >= self._next_snapshot_ns:
             self._next_snapshot_ns = now + self._settings.snapshot_interval_ns
             for probe in self._loaded:
                 if probe not in naming:
-                    batches += probe.take_snapshot(now, first=self._first)
+                    started = time.thread_time_ns()
+                    batches += probe.take_snapshot(now, first=probe.fresh)
+                    probe.fresh = False
+                    probe.spent_ns += time.thread_time_ns() - started
             self._first = False
         return batches
 
@@ -153,12 +220,14 @@ class KernelSource:
 
     def steer(self, probe: str, modes: Mapping[int, int]) -> None:
         """What a decoder decided about connections of that probe: flow -> mode."""
-        for loaded in self._loaded:
-            if loaded.probe.name == probe:
-                loaded.steer(modes)
+        with self._lock:
+            for loaded in self._loaded:
+                if loaded.probe.name == probe:
+                    loaded.steer(modes)
 
     def books(self) -> list[Book]:
-        return [book for probe in self._loaded for book in self._books_of(probe)]
+        with self._lock:
+            return [book for probe in self._loaded for book in self._books_of(probe)]
 
     def _books_of(self, probe: LoadedProbe) -> list[Book]:
         """The probe's books, with the runs that the kernel skipped."""
@@ -173,11 +242,12 @@ class KernelSource:
         return [replace(book, missed=missed.get(book.account, 0)) for book in books]
 
     def statuses(self) -> list[ProbeStatus]:
-        running = {probe.probe.name: probe for probe in self._loaded}
-        return [
-            replace(status, costs=self._costs(running[name]), notes=running[name].notes()) if name in running else status
-            for name, status in self._statuses.items()
-        ]
+        with self._lock:
+            running = {probe.probe.name: probe for probe in self._loaded}
+            return [
+                replace(status, costs=self._costs(running[name]), notes=running[name].notes()) if name in running else status
+                for name, status in self._statuses.items()
+            ]
 
     def _costs(self, probe: LoadedProbe) -> tuple[ProgramCost, ...]:
         assert self._libbpf is not None
@@ -194,13 +264,15 @@ class KernelSource:
 
     def fills(self) -> dict[tuple[str, str], float]:
         """(probe, record) -> how full its ring was at the last drain, 0..1."""
-        return {(probe.probe.name, record): fill for probe in self._loaded for record, fill in probe.fills().items()}
+        with self._lock:
+            return {(probe.probe.name, record): fill for probe in self._loaded for record, fill in probe.fills().items()}
 
     def close(self) -> None:
-        for probe in self._loaded:
-            with suppress(OSError):
-                probe.close()
-        self._loaded.clear()
+        with self._lock:
+            for probe in self._loaded:
+                with suppress(OSError):
+                    probe.close()
+            self._loaded.clear()
         if self._statistics is not None:
             self._statistics.switch_off()
 

@@ -104,6 +104,8 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "bpf_iter_create": (c_int, [c_int]),
     "bpf_obj_get_info_by_fd": (c_int, [c_int, c_void_p, POINTER(c_uint32)]),
     "bpf_enable_stats": (c_int, [c_int]),
+    "bpf_raw_tracepoint_open": (c_int, [c_char_p, c_int]),
+    "bpf_btf_get_fd_by_id": (c_int, [c_uint32]),
 }
 
 

@@ -17,11 +17,12 @@ from collector.catalog.manifest import Hook, Record
 from collector.catalog.probe_folder import Probe
 from collector.errors import LoadError
 from collector.probe_status import HookStatus
+from collector.source.bcc_object import BccObject
 from collector.source.libbpf import Libbpf
 from collector.source.library_hooks import LibraryHooks, LibraryProgram, parse_section
 from collector.source.map_reader import MapReader, read_array, read_iterator
 from collector.source.perf_buffer import PerfBuffer
-from collector.source.program_object import ProgramObject
+from collector.source.program_object import PERF_EVENT_ARRAY, ProgramObject
 from collector.source.ring_buffer import RingBuffer
 
 NANOSECONDS = 1_000_000_000
@@ -57,11 +58,14 @@ class Tick:
 class LoadedProbe:
     """Opened with the programs named in `choice` (hook purpose -> C function); close() takes everything out of the kernel."""
 
-    def __init__(self, probe: Probe, libbpf: Libbpf, settings: LoadSettings) -> None:
+    def __init__(self, probe: Probe, libbpf: Libbpf, settings: LoadSettings, ready: BccObject | None = None) -> None:
+        """ready: programs that bcc has loaded already; they are closed with the probe."""
         self.probe = probe
         self._libbpf = libbpf
         self._settings = settings
+        self._ready = ready
         self._object = ProgramObject(probe.name, libbpf)
+        self._place: ProgramObject | BccObject = ready or self._object
         self._rings: dict[str, RingBuffer | PerfBuffer] = {}
         self._maps: dict[str, MapReader] = {}
         self._iterators: dict[str, int] = {}
@@ -70,12 +74,15 @@ class LoadedProbe:
         self._generation = 0
         self._libraries: dict[str, LibraryHooks] = {}
         self.hooks: list[HookStatus] = []
+        self.fresh = True  # no snapshot was taken yet
+        self.spent_ns = 0  # of the reading thread's CPU time
 
     def open(self, choice: dict[str, str]) -> None:
         """LoadError says which program or map the kernel refused; nothing stays behind then."""
         try:
-            self._load(choice)
-            self._open_readers(choice)
+            if self._ready is None:
+                self._load(choice)
+            self._open_readers()
             for hook in self.probe.manifest.hook:
                 if hook.purpose in choice:
                     self._attach(hook, choice[hook.purpose])
@@ -120,9 +127,11 @@ class LoadedProbe:
                 section[variable.offset : variable.offset + len(content)] = content
 
     def _attach(self, hook: Hook, program: str) -> None:
-        section = self._object.section(program)
+        section = self._place.section(program)
         in_library = parse_section(section)
-        if in_library is not None:
+        if self._ready is not None:
+            self._ready.attach(program)
+        elif in_library is not None:
             library, functions, on_return = in_library
             self._hooks_of(library).programs.append(LibraryProgram(program, functions, on_return))
         elif section.startswith("iter/"):
@@ -159,17 +168,17 @@ class LoadedProbe:
         finally:
             os.close(descriptor)
 
-    def _open_readers(self, choice: dict[str, str]) -> None:
+    def _open_readers(self) -> None:
         for record in self.probe.manifest.record:
             dtype = self.probe.schemas[record.struct].dtype if record.struct in self.probe.schemas else None
             if record.ring and dtype is not None:
-                kernel_map, size = self._object.map(record.ring), self._settings.ring_bytes * record.ring_times
-                if self._settings.perf_buffer:
+                kernel_map, size = self._place.map(record.ring), self._settings.ring_bytes * record.ring_times
+                if kernel_map.kind == PERF_EVENT_ARRAY:
                     self._rings[record.struct] = PerfBuffer(self._libbpf, kernel_map, size, dtype)
                 else:
-                    self._rings[record.struct] = RingBuffer(kernel_map.file_descriptor, size, dtype)
+                    self._rings[record.struct] = RingBuffer(kernel_map.file_descriptor, kernel_map.max_entries, dtype)
             if record.map:
-                self._maps[record.struct] = MapReader(self._libbpf, self._object.map(record.map))
+                self._maps[record.struct] = MapReader(self._libbpf, self._place.map(record.map))
 
     def _walked_map(self, program: str) -> str:
         """The map over whose elements a snapshot iterator goes, '' for none."""
@@ -256,7 +265,7 @@ class LoadedProbe:
     def books(self) -> list[Book]:
         """One per account; delivered accounts are those whose hook feeds a ring."""
         fields = self.probe.book_dtype.names or ()
-        table = read_array(self._libbpf, self._object.map("accounts"), self.probe.book_dtype)
+        table = read_array(self._libbpf, self._place.map("accounts"), self.probe.book_dtype)
         ring_accounts = {name: struct for name, struct in self.probe.ring_accounts.items() if struct in self._rings}
         books = []
         for index, account in enumerate(self.probe.accounts):
@@ -269,6 +278,21 @@ class LoadedProbe:
                     ring is not None, ring.decoded if ring else 0, ring.undecodable if ring else 0,
                 )
             )  # fmt: skip
+        return [*books, *self._books_without_account()]
+
+    def _books_without_account(self) -> list[Book]:
+        """Of rings that no account of the program feeds: what arrived, and what the kernel says did not find room."""
+        books = []
+        for record in self.probe.manifest.record:
+            ring = self._rings.get(record.struct)
+            if ring is not None and not record.account:
+                lost, came = getattr(ring, "lost", 0), ring.decoded + ring.undecodable
+                books.append(
+                    Book(
+                        self.probe.name, record.struct, came + lost, came, 0, 0, {"ring_full": lost},
+                        True, ring.decoded, ring.undecodable,
+                    )
+                )  # fmt: skip
         return books
 
     def fills(self) -> dict[str, float]:
@@ -276,7 +300,7 @@ class LoadedProbe:
         return {struct: ring.fill for struct, ring in self._rings.items()}
 
     def program_descriptors(self) -> dict[str, int]:
-        return {hook.program: self._object.program_descriptor(hook.program) for hook in self.hooks}
+        return {hook.program: self._place.program_descriptor(hook.program) for hook in self.hooks}
 
     def close(self) -> None:
         for ring in self._rings.values():
@@ -285,4 +309,4 @@ class LoadedProbe:
         self._rings.clear()
         for library in self._libraries.values():
             library.close()
-        self._object.close()
+        self._place.close()

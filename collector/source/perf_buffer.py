@@ -54,6 +54,7 @@ class PerfBuffer:
         self._rings: list[ProcessorRing] = []
         self.decoded = 0
         self.undecodable = 0
+        self.lost = 0
         self.fill = 0.0
         try:
             for processor in online_processors():
@@ -70,6 +71,7 @@ class PerfBuffer:
         rows = np.concatenate([ring.drain() for ring in self._rings])
         self.decoded += len(rows)
         self.undecodable = sum(ring.undecodable for ring in self._rings)
+        self.lost = sum(ring.lost for ring in self._rings)
         self.fill = max(ring.fill for ring in self._rings)
         return rows
 
@@ -85,6 +87,7 @@ class ProcessorRing:
         self._size = size
         self._layout = record_layout(dtype)
         self.undecodable = 0
+        self.lost = 0
         self.fill = 0.0
         self.descriptor = open_event(processor, size)
         try:
@@ -100,7 +103,8 @@ class ProcessorRing:
         head, tail = int(self._position[0]), int(self._position[1])
         self.fill = (head - tail) / self._size
         content = unwrap(self._pages, mmap.PAGESIZE, self._size, tail, head)
-        rows, undecodable = parse_records(content, self._layout)
+        rows, undecodable, lost = parse_records(content, self._layout)
+        self.lost += lost
         self.undecodable += undecodable
         self._position[1] = head
         return rows

@@ -15,6 +15,7 @@ from collector.batch import Rows
 
 RECORD_LOST, RECORD_SAMPLE = 2, 9
 HEADER_BYTES, SIZE_BYTES = 8, 4
+LOST_COUNT = 16  # where PERF_RECORD_LOST has its count, after header and id
 LONGEST_RUN = 8192  # records looked at in one go
 
 
@@ -37,22 +38,25 @@ def unwrap(pages: mmap.mmap | bytes, start: int, size: int, tail: int, head: int
     return pages[start + place : start + place + first] + pages[start : start + head - tail - first]
 
 
-def parse_records(content: bytes, layout: np.dtype[Any]) -> tuple[Rows, int]:
-    """(rows in order, number of undecodable records): samples of another size are undecodable, so is a record cut short.
+def parse_records(content: bytes, layout: np.dtype[Any]) -> tuple[Rows, int, int]:
+    """(rows in order, undecodable, lost): samples of another size are undecodable, so is a record cut short.
 
-    PERF_RECORD_LOST is left out: the program saw the output helper fail and has counted it.
+    lost: what PERF_RECORD_LOST says; a program that sees the output helper fail counts the same itself.
     """
-    runs, offset, undecodable = [np.empty(0, layout["payload"])], 0, 0
+    runs, offset, undecodable, lost = [np.empty(0, layout["payload"])], 0, 0, 0
     while offset + HEADER_BYTES <= len(content):
         run = take_run(content, offset, layout)
         if len(run):
             runs.append(run)
             offset += len(run) * layout.itemsize
         else:
-            undecodable += int.from_bytes(content[offset : offset + 4], "little") != RECORD_LOST
+            if int.from_bytes(content[offset : offset + 4], "little") == RECORD_LOST:
+                lost += int.from_bytes(content[offset + LOST_COUNT : offset + LOST_COUNT + 8], "little")
+            else:
+                undecodable += 1
             size = int.from_bytes(content[offset + 6 : offset + 8], "little")
             offset += max((size + 7) // 8 * 8, HEADER_BYTES)
-    return np.concatenate(runs), undecodable
+    return np.concatenate(runs), undecodable, lost
 
 
 def take_run(content: bytes, offset: int, layout: np.dtype[Any]) -> Rows:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+import time
 from dataclasses import dataclass
 
 from collector.errors import HoneyguideError
@@ -41,6 +42,12 @@ class RunTimeStatistics:
     def __init__(self, libbpf: Libbpf) -> None:
         self._libbpf = libbpf
         self._descriptor: int | None = None
+        self._since_ns = 0
+        self._before_ns = 0
+
+    def on_ns(self) -> int:
+        """How long they have been on, all together."""
+        return self._before_ns + (time.monotonic_ns() - self._since_ns if self.on else 0)
 
     @property
     def on(self) -> bool:
@@ -50,6 +57,7 @@ class RunTimeStatistics:
         if self._descriptor is None:
             try:
                 self._descriptor = int(self._libbpf.call("bpf_enable_stats", RUN_TIME))
+                self._since_ns = time.monotonic_ns()
             except HoneyguideError as error:
                 raise HoneyguideError(
                     f"Run-time statistics cannot be switched on: {error.cause}", "CAP_SYS_ADMIN is needed."
@@ -57,5 +65,6 @@ class RunTimeStatistics:
 
     def switch_off(self) -> None:
         if self._descriptor is not None:
+            self._before_ns = self.on_ns()
             os.close(self._descriptor)
             self._descriptor = None

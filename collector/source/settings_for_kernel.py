@@ -8,6 +8,7 @@ from pathlib import Path
 
 from collector.clock import NANOSECONDS
 from collector.settings import Settings
+from collector.source.core_compiler import CompilerSettings
 from collector.source.kernel_source import Seed, SourceSettings
 from collector.source.loaded_probe import LoadSettings
 
@@ -36,6 +37,7 @@ def source_settings(settings: Settings, places: Sequence[Path], seeds: dict[str,
         seeds=seeds or {},
         statistics=settings.program_statistics,
         perf_if_needed=settings.transport == "auto",
+        compiler=CompilerSettings(settings.cache_folder, places[0] / "include") if places else None,
     )
 
 

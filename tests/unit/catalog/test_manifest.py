@@ -70,7 +70,7 @@ def test_histogram_without_buckets_takes_those_for_durations() -> None:
         (WHOLE.replace('alternatives = ["tick"]', 'alternatives = "tick"'), "hook.0.alternatives", "list"),
         (WHOLE.replace('ring = "ticks"\naccount = "ticks"', ""), "record.0", "where do its rows come from"),
         (WHOLE.replace('ring = "ticks"\n', 'ring = "ticks"\ncumulative = ["x"]\n'), "record.0", "need `key`"),
-        (WHOLE.replace('ring = "ticks"\naccount = "ticks"', 'ring = "ticks"'), "record.0", "go together"),
+        (WHOLE.replace('ring = "ticks"\naccount = "ticks"', 'map = "x"\naccount = "ticks"'), "record.0", "goes with `ring`"),
         (WHOLE.replace('struct = "tick"', 'struct = "tick"\nstore = "elsewhere"'), "record.0.store", "'flows'"),
         (
             WHOLE.replace('struct = "tick"', 'struct = "tick"\nidle = { field = "at", after_seconds = 0 }'),
