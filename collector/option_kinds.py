@@ -96,6 +96,12 @@ def _check_identifier(value: str) -> str:
     return value
 
 
+def _check_hook(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*=\w+", value):
+        raise ValueError("not probe=kind or probe=program")
+    return value
+
+
 def _check_endpoint(value: str) -> str:
     if value and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", value):
         raise ValueError("not an http:// or https:// address")
@@ -128,6 +134,11 @@ Classes = Annotated[
     BeforeValidator(_split),
     Field(max_length=1000),
     Kind("up to 1000 of name=CIDR, separated by commas", "NAME=CIDR,...", ",".join),
+]
+HookWords = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_hook)], ...],
+    BeforeValidator(_split),
+    Kind("probe=kind of hook or probe=program, separated by commas", "PROBE=HOOK,...", ",".join),
 ]
 Address = Annotated[str, AfterValidator(_check_listen), Kind("host:port, IPv6 in brackets: [::1]:9464", "HOST:PORT")]
 Token = Annotated[

@@ -20,6 +20,7 @@ from collector.option_kinds import (
     Endpoint,
     Folder,
     Folders,
+    HookWords,
     Identifier,
     Kind,
     OptionalFile,
@@ -68,6 +69,9 @@ class Settings(BaseModel):
         0.5, ge=0.001, le=10, description="A probe whose probe.py takes longer for one batch is stopped."
     )
 
+    hooks: HookWords = Field(
+        (), description="Ways into the kernel that alone may be used, e.g. tcp=kprobe; for diagnosis. Else the first that works."
+    )
     transport: Annotated[Literal["auto", "ring", "perf"], choice("auto", "ring", "perf")] = Field(
         "auto", description="How events leave the kernel; auto takes ring buffers where the kernel has them (5.8)."
     )
@@ -142,6 +146,12 @@ class Settings(BaseModel):
         """`cidr` as (class name, network) in the order given."""
         pairs = (one.split("=", 1) for one in self.cidr)
         return tuple((name, ipaddress.ip_network(network)) for name, network in pairs)
+
+    @property
+    def forced_hooks(self) -> dict[str, tuple[str, ...]]:
+        """`hooks` as probe -> programs or kinds of hook."""
+        pairs = [one.split("=", 1) for one in self.hooks]
+        return {probe: tuple(word for name, word in pairs if name == probe) for probe, _ in pairs}
 
     @model_validator(mode="after")
     def _other_machines_need_a_token(self) -> Self:

@@ -8,6 +8,7 @@ from collector.catalog.manifest import Hook
 from collector.catalog.probe_folder import Probe
 from collector.errors import HoneyguideError, LoadError
 from collector.source.bcc_object import BccObject
+from collector.source.forced_hooks import force_hooks
 from collector.source.hook_support import KernelFacts
 from collector.source.libbpf import Libbpf
 from collector.source.loaded_probe import LoadedProbe, LoadSettings
@@ -22,7 +23,21 @@ def load_probe(probe: Probe, libbpf: Libbpf, settings: LoadSettings, facts: Kern
     LoadError names, for the first hook that cannot be served, every alternative and its reason.
     """
     check_settings(probe, settings)
-    candidates = possible_alternatives(probe, libbpf, facts)
+    words = settings.forced_hooks.get(probe.name, ())
+    sections = read_sections(probe, libbpf)
+    forced = force_hooks(probe, sections, words)
+    try:
+        return load_first_possible(forced, libbpf, settings, possible_alternatives(forced, sections, facts))
+    except LoadError as error:
+        if not words:
+            raise
+        raise LoadError(error.cause, f"`hooks` allows only {', '.join(words)} here. Without it, what works is taken.") from None
+
+
+def load_first_possible(
+    probe: Probe, libbpf: Libbpf, settings: LoadSettings, candidates: Mapping[str, Sequence[str]]
+) -> LoadedProbe:
+    """candidates: hook purpose -> alternatives to try. LoadError as above."""
 
     def open_with(choice: dict[str, str]) -> LoadedProbe:
         return open_probe(LoadedProbe(probe, libbpf, settings), choice)
@@ -78,9 +93,8 @@ def served(probe: Probe, candidates: Mapping[str, Sequence[str]]) -> list[Hook]:
     return [hook for hook in probe.manifest.hook if hook.purpose in candidates]
 
 
-def possible_alternatives(probe: Probe, libbpf: Libbpf, facts: KernelFacts) -> dict[str, list[str]]:
+def possible_alternatives(probe: Probe, sections: Mapping[str, str], facts: KernelFacts) -> dict[str, list[str]]:
     """hook purpose -> alternatives not ruled out; LoadError when a hook that is not optional has none."""
-    sections = read_sections(probe, libbpf)
     possible: dict[str, list[str]] = {}
     for hook in probe.manifest.hook:
         refusals = {}

@@ -113,7 +113,8 @@ class KernelSource:
     def _refuse_unknown(self, folders: Sequence[Path]) -> None:
         """A probe that is wanted by a name that no folder has is listed, not passed over."""
         known = [folder.name for folder in folders]
-        for name in sorted(self._settings.wanted.difference(known)):
+        named = self._settings.wanted.union(self._settings.load.forced_hooks)
+        for name in sorted(named.difference(known)):
             cause = "there is no probe folder of that name."
             log.warning("probe %s cannot run: %s", name, cause)
             self._statuses[name] = ProbeStatus(

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint32, c_void_p
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from collector.errors import HoneyguideError
@@ -153,8 +154,12 @@ class Libbpf:
         return lines
 
 
+@cache
 def load_libbpf(name: str = "libbpf.so.1") -> Libbpf:
-    """HoneyguideError when the library is not installed or lacks a function."""
+    """HoneyguideError when the library is not installed or lacks a function.
+
+    One for the whole process: the library has one place for the function that takes its warnings, and calls it to the end.
+    """
     try:
         library = ctypes.CDLL(name, use_errno=True)
         functions: dict[str, Callable[..., Any]] = {}

@@ -35,7 +35,7 @@ class LoadSettings:
     perf_buffer: use per-CPU perf buffers. ring_bytes: of each ring (per CPU for perf). values: settings by name, for
     map sizes and program variables that manifests refer to. cgroup_root: where cgroup v2 is mounted, or None.
     library_folders: where this node keeps libraries that are hooked before anybody uses them. one_uprobe_link: the kernel
-    can attach to many user functions at once.
+    can attach to many user functions at once. forced_hooks: probe -> programs or kinds of hook that alone may be used.
     """
 
     perf_buffer: bool = False
@@ -44,6 +44,7 @@ class LoadSettings:
     cgroup_root: Path | None = None
     library_folders: Sequence[Path] = ()
     one_uprobe_link: bool = False
+    forced_hooks: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

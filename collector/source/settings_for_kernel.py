@@ -27,6 +27,7 @@ def source_settings(settings: Settings, places: Sequence[Path], seeds: dict[str,
         ring_bytes=settings.ring_bytes,
         values={name: getattr(settings, name) for name in KERNEL_SETTINGS},
         library_folders=library_folders(),
+        forced_hooks=settings.forced_hooks,
     )
     return SourceSettings(
         places=[*places, *(Path(place) for place in settings.probe_path)],

@@ -11,6 +11,7 @@ import json
 import platform
 import socket
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ PAYLOAD = 100
 UDP_HEADER = 8
 NEW_NETWORK = 0x40000000  # CLONE_NEWNET
 SET_INTERFACE_FLAGS, UP = 0x8914, 1  # SIOCSIFFLAGS, IFF_UP
-HAS_REASONS = tuple(int(part) for part in platform.release().split(".")[:2]) >= (5, 17)
+KERNEL = tuple(int(part) for part in platform.release().split(".")[:2])
+# The kernel gives them, and the program that watches takes them.
+HAS_REASONS = KERNEL >= (5, 17) and "count_drops_without_reason" not in sys.argv
 Expectation = dict[str, Any]
 
 

@@ -4,34 +4,20 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from expectation import count_rows
+from probe_trial import PATIENCE_SECONDS, PROBES, differences, open_source
 
-from collector.batch import Batch, BatchKind
 from collector.catalog.probe_folder import find_folders
-from collector.clock import SystemClock
-from collector.settings import Settings
 from collector.source.kernel_source import KernelSource
-from collector.source.settings_for_kernel import source_settings
 
 pytestmark = pytest.mark.kernel
 
-PROBES = Path(__file__).resolve().parents[2] / "probes"
 NAMES = [folder.name for folder in find_folders([PROBES])]
-PATIENCE_SECONDS = 20.0
-
-
-def open_source(name: str, transport: str) -> KernelSource:
-    settings = Settings(probes=(name,), snapshot_interval=0.5, transport=transport)
-    source = KernelSource(source_settings(settings, [PROBES]), SystemClock())
-    source.open()
-    return source
 
 
 @pytest.fixture(params=["ring", "perf"])
@@ -46,41 +32,8 @@ def source(request: pytest.FixtureRequest, transport: str) -> Iterator[KernelSou
     opened.close()
 
 
-def run_workload(name: str) -> list[dict[str, object]]:
-    done = subprocess.run(
-        [sys.executable, str(PROBES / name / "workload.py")], check=True, capture_output=True, text=True, timeout=60
-    )
-    expected: list[dict[str, object]] = json.loads(done.stdout)
-    return expected
-
-
-def rows_at_rest(events: list[Batch], latest: dict[str, Batch]) -> list[Batch]:
-    return [*events, *latest.values()]
-
-
 def test_counts_exactly_what_its_workload_did(source: KernelSource) -> None:
-    name = source.probes[0].name
-    source.read()
-    expected = run_workload(name)
-    events: list[Batch] = []
-    latest: dict[str, Batch] = {}
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    found: list[tuple[int, dict[str, int]]] = []
-    while time.monotonic() < deadline:
-        for batch in source.read():
-            if batch.kind is BatchKind.EVENTS:
-                events.append(batch)
-            else:
-                latest[batch.schema.record] = batch
-        found = [count_rows(rows_at_rest(events, latest), expectation) for expectation in expected]
-        if all(count == expectation["count"] for (count, _), expectation in zip(found, expected, strict=True)):
-            break
-        time.sleep(0.05)
-    for (count, sums), expectation in zip(found, expected, strict=True):
-        assert (count, sums) == (expectation["count"], expectation.get("sum", {})), expectation
-    source.read()
-    for book in source.books():
-        assert book.lost == 0, book
+    assert differences(source) == []
     assert source.statuses()[0].hooks or len(source.statuses()) > 1
 
 

@@ -1,0 +1,89 @@
+"""`./test-kernels`: one command in a guest, or every probe in every kernel. See usage in ./test-kernels."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from boot_files import BootFiles, make_boot_files
+from kernel_archive import SERIES, KernelArchive, UnavailableError
+from virtual_machine import Job, missing_programs, run_job
+
+ROOT = Path(__file__).resolve().parents[2]
+NOT_HERE = 77  # as automake's tests say: skipped
+
+
+def say(text: str) -> None:
+    print(f"honeyguide: {text}", file=sys.stderr, flush=True)
+
+
+def prepare_kernel(wanted: str, folder: Path) -> tuple[str, BootFiles]:
+    """(release, boot files); UnavailableError when it cannot be had."""
+    kernel = KernelArchive(folder, say).find(wanted)
+    return kernel.release, make_boot_files(kernel, folder / "boot" / kernel.release)
+
+
+def read_arguments(words: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="./test-kernels",
+        description="Boots Debian's kernels in QEMU and tries every probe in each, or runs one command there.",
+        epilog="Kernels are kept in build/kernels, or where the variable KERNELS says. A guest's root is ours, read-only;"
+        " what it writes is lost. Exit status: that of the command or of the tests, 124 after too long, 125 when"
+        f" the guest died, {NOT_HERE} when QEMU or a kernel is not to be had.",
+    )
+    parser.add_argument(
+        "-k", "--kernel", action="append", metavar="KERNEL", help=f"a series ({', '.join(SERIES)}) or a release; again for more"
+    )
+    parser.add_argument("-a", "--append", default="", metavar="WORDS", help="more kernel arguments, such as lockdown=integrity")
+    parser.add_argument("-e", "--environment", action="append", default=[], metavar="NAME[=VALUE]", help="a variable to hand on")
+    parser.add_argument("-m", "--memory", type=int, default=2048, metavar="MIB", help="memory of a guest (default 2048)")
+    parser.add_argument("-t", "--time", type=float, default=1800, metavar="SECONDS", help="limit for a guest (default 1800)")
+    parser.add_argument("--without-btf", action="store_true", help="blank out the kernel's type information")
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND", help="run this in the current folder")
+    return parser.parse_args(words)
+
+
+def job_of(arguments: argparse.Namespace) -> Job:
+    words = arguments.command
+    variables = (one if "=" in one else f"{one}={os.environ.get(one, '')}" for one in arguments.environment)
+    return Job(
+        command=words[0] if len(words) == 1 else shlex.join(words),
+        folder=Path.cwd(),
+        environment=dict(one.split("=", 1) for one in variables),
+        kernel_arguments=arguments.append,
+        without_btf=arguments.without_btf,
+        memory_mib=arguments.memory,
+        seconds=arguments.time,
+    )
+
+
+def run_command(wanted: str, job: Job, folder: Path) -> int:
+    release, files = prepare_kernel(wanted, folder)
+    outcome = run_job(files, job, sys.stdout.buffer, sys.stderr.buffer)
+    if outcome.complaint:
+        say(f"the guest's last words:\n{outcome.complaint}")
+    say(f"{release}: status {outcome.status} after {outcome.seconds:.1f} s, of which {outcome.boot_seconds:.1f} s to start")
+    return outcome.status
+
+
+def main(words: Sequence[str]) -> int:
+    arguments = read_arguments(words)
+    folder = Path(os.environ.get("KERNELS", ROOT / "build/kernels"))
+    missing = missing_programs()
+    if missing or os.geteuid() != 0:
+        say(f"no guest can run here: {'missing ' + ', '.join(missing) if missing else 'sharing folders needs root'}")
+        return NOT_HERE
+    try:
+        statuses = [run_command(wanted, job_of(arguments), folder) for wanted in arguments.kernel or SERIES]
+    except UnavailableError as error:
+        say(str(error))
+        return NOT_HERE
+    return max(statuses)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,100 @@
+"""Runs in a guest (or on a host): every way into the kernel of every probe, over both transports; prints a line of JSON for each.
+
+Each alternative of each hook is forced once, the others as the agent would choose them. Progress goes to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from probe_trial import PROBES, differences, open_source
+from trial_record import Outcome, Trial
+
+from collector.catalog.manifest import Hook
+from collector.catalog.probe_folder import find_folders, read_manifest, read_probe
+from collector.errors import HoneyguideError
+from collector.probe_status import HookStatus
+from collector.source.hook_choice import read_sections
+from collector.source.libbpf import load_libbpf
+
+TRANSPORTS = ("ring", "perf")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """hooks: those in use when it ran."""
+
+    outcome: Outcome
+    reason: str
+    hooks: tuple[HookStatus, ...] = ()
+
+
+def ask(probe: str, transport: str, hooks: Sequence[str] = ()) -> Answer:
+    """What comes of running the probe so, beside its workload."""
+    try:
+        source = open_source(probe, transport, hooks)
+    except HoneyguideError as error:
+        return Answer(Outcome.REFUSED, error.cause.removeprefix(f"{probe}: "))
+    try:
+        wrong = differences(source)
+        hooks = next(status.hooks for status in source.statuses() if status.probe == probe)
+        return Answer(Outcome.DIFFERS if wrong else Outcome.EXACT, "; ".join(wrong[:2]), hooks)
+    except (subprocess.SubprocessError, ValueError) as error:
+        told = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
+        return Answer(Outcome.DIFFERS, f"its workload failed: {told[-1] if told else error}")
+    finally:
+        source.close()
+
+
+def try_probe(probe: str, hooks: Sequence[Hook], sections: dict[str, str], transport: str) -> Iterator[Trial]:
+    """One trial for each alternative of each hook; what the agent chooses by itself needs no trial of its own."""
+    started = time.monotonic()
+    default = ask(probe, transport)
+    tell(probe, transport, "as chosen", default, time.monotonic() - started)
+    in_use = {hook.purpose: hook.program for hook in default.hooks}
+    for hook in hooks:
+        for program in hook.alternatives:
+            chosen = in_use.get(hook.purpose) == program
+            answer = default if chosen else forced(probe, transport, program)
+            where = (os.uname().release, probe, hook.purpose, program, sections[program], transport)
+            yield Trial(*where, answer.outcome, answer.reason, chosen)
+
+
+def forced(probe: str, transport: str, program: str) -> Answer:
+    started = time.monotonic()
+    answer = ask(probe, transport, [f"{probe}={program}"])
+    tell(probe, transport, program, answer, time.monotonic() - started)
+    return answer
+
+
+def tell(probe: str, transport: str, way: str, answer: Answer, seconds: float) -> None:
+    line = f"  {probe:12} {transport}  {way:28} {answer.outcome.value:8} {seconds:5.1f} s  {answer.reason[:160]}"
+    print(line.rstrip(), file=sys.stderr, flush=True)
+
+
+def main(words: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--probes", default="", help="only these, separated by commas")
+    parser.add_argument("--transports", default=",".join(TRANSPORTS), help="only these, separated by commas")
+    arguments = parser.parse_args(words)
+    logging.disable()  # what is refused is told below
+    libbpf = load_libbpf()
+    for folder in find_folders([PROBES]):
+        if arguments.probes and folder.name not in arguments.probes.split(","):
+            continue
+        sections = read_sections(read_probe(folder, None), libbpf)
+        for transport in arguments.transports.split(","):
+            for trial in try_probe(folder.name, read_manifest(folder).hook, sections, transport):
+                print(json.dumps(asdict(trial)), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
