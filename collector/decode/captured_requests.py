@@ -10,15 +10,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from collector.batch import Batch
-from collector.decode.request import Request
 from collector.decode.request_record import (
-    OUTCOME_NUMBERS,
-    PROTOCOL_NUMBERS,
     RequestTexts,
-    name_database,
     request_batch,
     request_schema,
 )
+from collector.decode.request_rows import fill_requests
 from collector.decode.tcp_streams import StreamRequest, StreamSegment, TcpStreams
 
 SERVER = 2  # enum request_role
@@ -68,29 +65,5 @@ class CapturedRequestDecoder:
             rows[f"{name}_address"] = np.array([address for address, _ in ends], "V16")
             rows[f"{name}_port"] = [port for _, port in ends]
         rows["server_port"] = rows["local_port"]
-        requests = [one.request for one in finished]
-        for name in ("request_bytes", "response_bytes", "request_body_bytes", "response_body_bytes"):
-            rows[name] = [getattr(request, name) for request in requests]
-        rows["observed_at"] = [request.started_at for request in requests]
-        rows["duration"] = [span(request.started_at, request.ended_at) for request in requests]
-        rows["first_byte"] = [span(request.started_at, request.response_started_at) for request in requests]
-        for name, values in self._words(requests).items():
-            rows[name] = values
-        for row, request in zip(rows, requests, strict=True):
-            name_database(row, request, self._texts)
+        fill_requests(rows, [one.request for one in finished], self._texts)
         return request_batch(self._schema, rows)
-
-    def _words(self, requests: Sequence[Request]) -> dict[str, list[int]]:
-        texts = self._texts
-        return {
-            "protocol": [PROTOCOL_NUMBERS.get(request.protocol, 0) for request in requests],
-            "outcome": [OUTCOME_NUMBERS[request.outcome] for request in requests],
-            "operation": [texts.operations.number(request.operation) for request in requests],
-            "resource": [texts.resources.number(request.resource) for request in requests],
-            "status": [texts.statuses.number(request.status) for request in requests],
-            "error_type": [texts.statuses.number(request.error_type) for request in requests],
-        }
-
-
-def span(start: int, end: int) -> int:
-    return end - start if start and end > start else 0

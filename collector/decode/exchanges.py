@@ -6,26 +6,24 @@ Takes the records of probes/include/exchange.bpf.h: request_rest, socket_exchang
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from collector.batch import Batch, Column, RowGroups, Rows
 from collector.decode.decision import Decision
+from collector.decode.exchange_feed import feed_exchange, read_exchanges
 from collector.decode.http_bodies import fill_body_sizes
 from collector.decode.http_exchanges import HttpExchanges
-from collector.decode.request import Conversation, Request, Side
+from collector.decode.request import Request, Side
 from collector.decode.request_details import ROW_FIELDS, describe_row
 from collector.decode.request_record import (
-    OUTCOME_NUMBERS,
-    PROTOCOL_NUMBERS,
     RequestTexts,
     copy_owner,
-    error_type_at,
-    name_database,
     request_batch,
     request_schema,
 )
+from collector.decode.request_rows import fill_requests
 from collector.decode.sampling import RequestSampler
 from collector.decode.stream_table import Stream, StreamTable, request_head, response_head
 from collector.decode.trace_columns import find_traces, traces_of
@@ -139,73 +137,56 @@ class ExchangeDecoder:
 
     def _converse(self, source: Rows, streams: Sequence[Stream]) -> list[Batch]:
         """Feeds each exchange to the parser of its connection."""
-        found: list[tuple[np.void, Request]] = []
-        for row, stream in zip(source, streams, strict=True):
-            if stream.conversation is None:
-                assert stream.protocol is not None
-                stream.conversation = stream.protocol.start()
-            found += [(row, request) for request in feed_exchange(stream.conversation, row)]
-        return self._batch_of(found)
+        places: list[int] = []
+        found: list[Request] = []
+        for place, (shown, stream) in enumerate(zip(read_exchanges(source), streams, strict=True)):
+            requests = feed_exchange(stream.converse(), shown)
+            if requests:
+                places += [place] * len(requests)
+                found += requests
+        return self._batch_of(source[places], found)
 
     def _decode_chunks(self, source: Rows) -> list[Batch]:
-        found: list[tuple[np.void, Request]] = []
-        for row in source:
-            found += [(row, request) for request in self._feed_chunk(self._streams.of_chunk(row), row)]
-        return self._batch_of(found)
+        places: list[int] = []
+        found: list[Request] = []
+        for place, row in enumerate(source):
+            requests = self._feed_chunk(self._streams.of_chunk(row), row)
+            places += [place] * len(requests)
+            found += requests
+        return self._batch_of(source[places], found)
 
-    def _feed_chunk(self, stream: Stream, row: np.void) -> Iterable[Request]:
+    def _feed_chunk(self, stream: Stream, row: np.void) -> Sequence[Request]:
         side, at, now = Side(int(row["side"])), int(row["position"]), int(row["observed_at"])
         data = row["bytes"][: row["captured"]].tobytes()
         if stream.protocol is None:
             self._counters["unrecognised_chunks"] += 1
             return []
-        if stream.conversation is None:
-            stream.conversation = stream.protocol.start()
+        conversation = stream.converse()
         if stream.positions[side] not in (-1, at):
             self._counters["gaps"] += 1
-            stream.conversation.lose(side)
+            conversation.lose(side)
         stream.positions[side] = at + int(row["length"])
         if row["closed"]:
-            return stream.conversation.end(now)
-        done = list(stream.conversation.feed(side, data, now))
+            return conversation.end(now)
+        done = list(conversation.feed(side, data, now))
         if len(data) < row["length"]:
-            done += stream.conversation.skip(side, int(row["length"]) - len(data), now)
+            done += conversation.skip(side, int(row["length"]) - len(data), now)
         return done
 
-    def _batch_of(self, found: Sequence[tuple[np.void, Request]]) -> list[Batch]:
+    def _batch_of(self, source: Rows, found: Sequence[Request]) -> list[Batch]:
+        """source: the rows that the requests were found in, one for each."""
         if not found:
             return []
         rows = np.zeros(len(found), self._schema.dtype)
-        source = np.array([row for row, _ in found], found[0][0].dtype)
         copy_owner(source, rows)
-        for index, (_, request) in enumerate(found):
-            self._fill(rows[index], request)
-        batch = request_batch(self._schema, rows)
+        fill_requests(rows, found, self._texts)
+        batch = request_batch(self._schema, rows, group_rows([source["flow"], source["process"]]))
         if self._sampler is not None:
-            chosen = self._sampler.choose(rows, traces_of(request.trace_parent for _, request in found))
-            rows["sampled"] = chosen
-            details = batch.columns["details"] = np.full(len(rows), None, object)
+            rows["sampled"] = chosen = self._sampler.choose(rows, traces_of(request.trace_parent for request in found))
+            details = batch.columns["details"] = np.empty(len(rows), object)
             for place in np.flatnonzero(chosen).tolist():
-                details[place] = found[place][1]
+                details[place] = found[place]
         return [batch]
-
-    def _fill(self, row: np.void, request: Request) -> None:
-        row["observed_at"] = request.started_at
-        row["duration"] = span(request.started_at, request.ended_at)
-        row["first_byte"] = span(request.started_at, request.response_started_at)
-        row["request_bytes"], row["response_bytes"] = request.request_bytes, request.response_bytes
-        row["request_body_bytes"], row["response_body_bytes"] = request.request_body_bytes, request.response_body_bytes
-        row["protocol"] = PROTOCOL_NUMBERS.get(request.protocol, 0)
-        row["outcome"] = OUTCOME_NUMBERS[request.outcome]
-        row["operation"] = self._texts.operations.number(request.operation)
-        row["resource"] = self._texts.resources.number(request.resource)
-        row["status"] = self._texts.statuses.number(request.status)
-        row["error_type"] = self._texts.statuses.number(error_type_at(request, int(row["role"])))
-        name_database(row, request, self._texts)
-
-
-def span(start: int, end: int) -> int:
-    return end - start if start and end > start else 0
 
 
 def fill_times(source: Rows, rows: Rows) -> None:
@@ -219,16 +200,3 @@ def fill_times(source: Rows, rows: Rows) -> None:
 def difference(later: Column, earlier: Column) -> Column:
     """0 where `later` is not known."""
     return np.where(later > earlier, later - earlier, 0)
-
-
-def feed_exchange(conversation: Conversation, row: np.void) -> list[Request]:
-    """What an exchange showed of both sides, in order; what was not captured is skipped."""
-    asked, answered = request_head(row), response_head(row)
-    done = [*conversation.feed(Side.CLIENT, asked, int(row["request_started_at"]))]
-    if len(asked) < row["request_bytes"]:
-        done += conversation.skip(Side.CLIENT, int(row["request_bytes"]) - len(asked), int(row["request_ended_at"]))
-    if row["response_started_at"]:
-        done += conversation.feed(Side.SERVER, answered, int(row["response_started_at"]))
-        if len(answered) < row["response_bytes"]:
-            done += conversation.skip(Side.SERVER, int(row["response_bytes"]) - len(answered), int(row["response_ended_at"]))
-    return done

@@ -97,13 +97,6 @@ def error_type_at(request: Request, role: int) -> str:
     return ""
 
 
-def name_database(row: np.void, request: Request, texts: RequestTexts) -> None:
-    """Which database it went to, of what its parser found."""
-    attributes = request.attributes
-    row["system"] = texts.systems.number(str(attributes.get("db.system.name", "")))
-    row["namespace"] = texts.namespaces.number(str(attributes.get("db.namespace", "")))
-
-
 def request_batch(schema: Schema, rows: Rows, owners: RowGroups | None = None) -> Batch:
     """What failed has an error type from here on: its own, else that it had no answer, else _OTHER."""
     untyped = rows["error_type"] == 0

@@ -44,6 +44,13 @@ class Stream:
     seen_at: int = 0
     positions: list[int] = field(default_factory=lambda: [-1, -1])
 
+    def converse(self) -> Conversation:
+        """The parser, begun at the first need; the protocol must be known."""
+        if self.conversation is None:
+            assert self.protocol is not None
+            self.conversation = self.protocol.start()
+        return self.conversation
+
 
 class StreamTable:
     """Bounded: the connection silent for longest is forgotten first; connections that closed go at once."""
