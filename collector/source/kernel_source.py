@@ -30,7 +30,8 @@ Seed = Callable[[Schema], Batch]
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
     """places: folders that hold probe folders. wanted: probe names, empty for all. seeds: `feeds` of a record -> what
-    was there before the agent, read from files. perf_if_needed: perf buffers on kernels without BPF ring buffers (5.8)."""
+    was there before the agent, read from files. elsewhere: names in `wanted` that another source serves.
+    perf_if_needed: perf buffers on kernels without BPF ring buffers (5.8)."""
 
     places: Sequence[Path]
     load: LoadSettings
@@ -38,6 +39,7 @@ class SourceSettings:
     wanted: frozenset[str] = frozenset()
     disabled: frozenset[str] = frozenset()
     seeds: dict[str, Seed] = field(default_factory=dict)
+    elsewhere: frozenset[str] = frozenset()
     statistics: bool = False
     perf_if_needed: bool = False
 
@@ -95,7 +97,7 @@ class KernelSource:
     def _refuse_unknown(self, folders: Sequence[Path]) -> None:
         """A probe that is wanted by a name that no folder has is listed, not passed over."""
         known = [folder.name for folder in folders]
-        for name in sorted(self._settings.wanted.difference(known)):
+        for name in sorted(self._settings.wanted.difference(known, self._settings.elsewhere)):
             cause = "there is no probe folder of that name."
             log.warning("probe %s cannot run: %s", name, cause)
             self._statuses[name] = ProbeStatus(

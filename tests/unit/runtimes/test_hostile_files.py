@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from collector.runtimes.host_files import HostFiles
 from collector.runtimes.question import ask
 from collector.runtimes.runtime_table import describe
-from tests.unit.runtimes.host_tree import DOCKER, IDENTIFIER, STORAGE, TASKS, describe_here, place, write
+from runtimes.host_tree import DOCKER, IDENTIFIER, STORAGE, TASKS, describe_here, place, write
 
 BUNDLES = (DOCKER, f"{TASKS}/k8s.io/{IDENTIFIER}/config.json", f"{STORAGE}/containers.json", f"run/runc/{IDENTIFIER}/state.json")
 
