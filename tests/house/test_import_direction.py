@@ -23,7 +23,7 @@ ROOMS: Mapping[str, set[str]] = {
     "runtimes": set(),
     "api": {"store"},
     "terminal": set(),
-    "doctor": {"source", "catalog"},
+    "doctor": {"source", "catalog", "runtimes"},
     "commands": set(),
 }
 # Commands start the agent, so these two may import what wires the rooms together.

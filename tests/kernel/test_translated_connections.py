@@ -154,7 +154,8 @@ def test_a_connection_to_a_service_is_drawn_to_the_process_behind_it(
         node.read()
         talk(node, network, started)
         assert node.edges("client") == {("hg-shop", "hg-cart")}
-        assert node.edges("server") == {("hg-cart", "hg-shop")}
+        assert ("hg-cart", "hg-shop") in node.edges("server")
+        assert {peer for _, peer in node.edges("server")} == {"hg-shop"}
         [book] = node.conntrack.books()
         assert (book.balanced, book.lost) == (True, 0)
         assert book.emitted >= 5

@@ -81,6 +81,15 @@ def test_a_folder_full_of_namespaces_is_looked_through_only_so_far(tmp_path: Pat
     assert len(HostFiles(tmp_path).folders(TASKS)) == 64
 
 
+def test_labels_are_chosen_by_pattern_and_bounded(tmp_path: Path) -> None:
+    document = {"Name": "/web", "Config": {"Labels": {f"org.example.{number}": "1" for number in range(500)} | {"secret": "x"}}}
+    write(tmp_path, DOCKER, json.dumps(document).encode())
+    found = describe_here(tmp_path, labels=("org.*",))
+    assert found is not None
+    assert len(found.labels) == 32
+    assert "secret" not in found.labels
+
+
 def test_names_are_cut_and_lose_what_no_name_has(tmp_path: Path) -> None:
     document = {"Name": "/a\n\u001b[31m" + "x" * 1000, "Config": {"Labels": {"k": "\ud800" + "y" * 5000}, "Image": 7}}
     write(tmp_path, DOCKER, json.dumps(document).encode())
