@@ -24,10 +24,10 @@ from collector.source.capture_file import is_capture
 from collector.source.capture_probe import read_capture_probes
 from collector.source.capture_source import CaptureSource
 from collector.source.interface import Source
-from collector.source.kernel_source import KernelSource
+from collector.source.node_source import NodeSource
 from collector.source.recording import RecordingWriter
 from collector.source.replay_source import ReplaySource
-from collector.source.settings_for_kernel import source_settings
+from collector.source.settings_for_kernel import build_node_source
 from collector.startup_table import describe_start
 
 log = logging.getLogger(__name__)
@@ -85,11 +85,11 @@ def shipped_places() -> list[Path]:
     return [place for place in SHIPPED_PROBES if place.is_dir()][:1]
 
 
-def open_kernel(settings: Settings, clock: Clock, seeds: bool = True) -> KernelSource:
-    """The running kernel's source, opened; HoneyguideError when no probe can run."""
+def open_kernel(settings: Settings, clock: Clock, seeds: bool = True) -> NodeSource:
+    """The running node's source, opened; HoneyguideError when no probe can run."""
     from collector.source.cgroup_files import cgroup_seed  # noqa: PLC0415 -- reads /proc and /sys, only where there is a kernel
 
-    source = KernelSource(source_settings(settings, shipped_places(), {"cgroups": cgroup_seed} if seeds else {}), clock)
+    source = build_node_source(settings, shipped_places(), clock, {"cgroups": cgroup_seed} if seeds else {})
     source.open()
     return source
 
@@ -102,8 +102,10 @@ def run_agent(settings: Settings) -> int:
         source = open_kernel(settings, clock)
         stack.callback(source.close)
         node = build_node(settings, clock, source, os.environ)
-        control = ProbeControl(settings, source, node, shipped_places())
+        control = ProbeControl(settings, source.kernel, node, shipped_places())
         control.add_opened()
+        for probe in source.conntrack.probes:
+            node.add_probe(probe)
         stack.callback(control.close)
         serve(settings, node, stack, control)
         agent = Agent(settings, source, node, control=control)
@@ -150,16 +152,14 @@ def record(settings: Settings, path: Path, seconds: float) -> int:
     with ExitStack() as stack:
         source = open_kernel(settings, clock)
         stack.callback(source.close)
-        writer = stack.enter_context(
-            RecordingWriter(path, [probe.model for probe in source.probes], kernel_release(), time.time())
-        )
+        writer = stack.enter_context(RecordingWriter(path, source.probes, kernel_release(), time.time()))
         with stopping_by_signal(stop):
             write_recording(source, writer, clock, stop, time.monotonic() + seconds)
     print(f"{path}: {writer.rows} rows, {path.stat().st_size / 1024:.0f} KiB. Look at it: honeyguide replay {path}")
     return 0
 
 
-def write_recording(source: KernelSource, writer: RecordingWriter, clock: Clock, stop: threading.Event, end: float) -> None:
+def write_recording(source: NodeSource, writer: RecordingWriter, clock: Clock, stop: threading.Event, end: float) -> None:
     """What applications sent each other stays out: a recording is given away."""
     next_books = 0.0
     payload = {(probe.name, record.struct) for probe in source.probes for record in probe.manifest.record if record.payload}

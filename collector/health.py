@@ -72,5 +72,6 @@ def explain(reason: str) -> str:
         "map_full": "its map in the kernel was full; a larger limit helps (HONEYGUIDE_MAX_CONNECTIONS, HONEYGUIDE_MAX_UDP_FLOWS)",
         "unreadable": "the kernel could not read them",
         "undecodable": "they did not have the size or form that their manifest promises",
+        "buffer_full": "more happened at once than the kernel keeps for us; the whole is read again",
         "missed": "the program was already running on that CPU",
     }.get(reason, reason)

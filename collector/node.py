@@ -27,6 +27,7 @@ from collector.enrich.owner_groups import OwnerEnrichers
 from collector.enrich.peer import PeerEnricher
 from collector.enrich.process import Process
 from collector.enrich.route_enricher import RouteEnricher
+from collector.enrich.translations import Translations
 from collector.export.clickhouse import ClickHouseExporter
 from collector.export.clickhouse_columns import Origin
 from collector.export.clickhouse_settings import ClickHouseSettings
@@ -215,6 +216,7 @@ class Node:
             series=rooms.aggregator.counts(),
             rejected=dict(rooms.aggregator.rejected),
             peers=evidence,
+            translations=(len(rooms.translations), self.peers.translated),
             identity_discards={**rooms.identities.counters(), **self.peers.counters(), **self._route_counts()},
             spans=self._span_counts(),
             store_rows={
@@ -326,12 +328,14 @@ def build_node(settings: Settings, clock: Clock, source: Source, environ: Mappin
     resources = read_resources(environ, os.uname().nodename, read_machine_id(), agent_version())
     identities, names = build_identities(settings.max_workloads, settings.max_processes), NameTable()
     fresh = max(LEAST_FRESH_SECONDS, 3 * settings.snapshot_interval)
-    local, peers = build_enrichers(identities, names, settings.networks, fresh)
+    translations = Translations()
+    local, peers = build_enrichers(identities, names, settings.networks, fresh, translations)
     aggregate = AggregateSettings(settings.max_series, otlp.exponential if otlp else False)
     routes = RouteEnricher(RouteTable())
     rooms = Rooms(
         identities,
         names,
+        translations,
         (OwnerEnrichers((local, peers), identities), routes),
         Aggregator(aggregate, identities.workload),
         FlowStore(settings.flow_history, settings.max_connections),

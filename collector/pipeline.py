@@ -22,6 +22,7 @@ from collector.decode.probe_code import ProbeCode, read_code
 from collector.enrich.enrichers import Enricher
 from collector.enrich.identity import Identities
 from collector.enrich.names import NameTable
+from collector.enrich.translations import Translations
 from collector.store.flows import FlowStore
 from collector.store.lookups import LookupStore
 from collector.store.requests import RequestStore
@@ -43,6 +44,7 @@ class Rooms:
 
     identities: Identities
     names: NameTable
+    translations: Translations
     enrichers: Sequence[Enricher]
     aggregator: Aggregator
     flows: FlowStore
@@ -158,6 +160,8 @@ class Pipeline:
             self.rooms.identities.observe(batch)
         elif record.feeds == "names":
             self.rooms.names.observe(batch)
+        elif record.feeds == "translations":
+            self.rooms.translations.learn(batch)
 
     def _keep(self, batch: Batch, record: Record) -> None:
         offset = self.clock.offset_ns

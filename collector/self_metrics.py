@@ -37,6 +37,10 @@ INSTRUMENTS = {
         Instrument("honeyguide.series.evicted", COUNTER, "{series}", "Series removed because they were idle."),
         Instrument("honeyguide.metric.rejected", COUNTER, "{row}", "Rows that did not fit a metric of their manifest."),
         Instrument("honeyguide.peer.rows", COUNTER, "{row}", "Rows by how the remote workload was found, or that it was not."),
+        Instrument(
+            "honeyguide.nat.connections", GAUGE, "{connection}", "Connections known whose addresses the node rewrites (NAT)."
+        ),
+        Instrument("honeyguide.nat.rows", COUNTER, "{row}", "Rows whose peer was looked for behind rewritten addresses."),
         Instrument("honeyguide.identity.discards", COUNTER, "{item}", "What identity could not know or keep, by reason."),
         Instrument("honeyguide.store.rows", GAUGE, "{row}", "Rows kept for the API."),
         Instrument("honeyguide.store.discards", COUNTER, "{row}", "Rows no longer kept, by reason."),
@@ -65,7 +69,10 @@ class ClickHouseCounts:
 
 @dataclass(slots=True)
 class SelfFacts:
-    """What the agent knows about itself at one moment; the fields are named after the instruments they feed."""
+    """What the agent knows about itself at one moment; the fields are named after the instruments they feed.
+
+    translations: connections with rewritten addresses that are known, and rows that were looked at through them.
+    """
 
     books: Sequence[Book]
     statuses: Sequence[ProbeStatus]
@@ -84,6 +91,7 @@ class SelfFacts:
     healthy: bool
     started_at: float
     clickhouse: ClickHouseCounts = field(default_factory=ClickHouseCounts)
+    translations: tuple[int, int] = (0, 0)
     own_cost: tuple[float, int] = field(default_factory=lambda: (cpu_seconds(), resident_bytes()))
 
 
@@ -170,6 +178,8 @@ def limit_samples(facts: SelfFacts) -> dict[str, list[Sample]]:
         "honeyguide.series.evicted": [({"honeyguide.instrument": one.instrument}, float(one.evicted)) for one in facts.series],
         "honeyguide.metric.rejected": by("honeyguide.instrument", facts.rejected),
         "honeyguide.peer.rows": by("honeyguide.evidence", facts.peers),
+        "honeyguide.nat.connections": [({}, float(facts.translations[0]))],
+        "honeyguide.nat.rows": [({}, float(facts.translations[1]))],
         "honeyguide.identity.discards": by("honeyguide.reason", facts.identity_discards),
         "honeyguide.store.rows": by("honeyguide.store", facts.store_rows),
         "honeyguide.store.discards": by("honeyguide.reason", facts.store_discards),

@@ -80,7 +80,7 @@ class Record(Part):
     decoder: str = ""
     idle: Idle | None = None
     store: Literal["", "flows", "lookups", "requests", "processes"] = ""
-    feeds: Literal["", "processes", "cgroups", "names"] = ""
+    feeds: Literal["", "processes", "cgroups", "names", "translations"] = ""
     key: str = ""
     cumulative: list[str] = Field(default_factory=list)
     once: list[str] = Field(default_factory=list)

@@ -49,9 +49,13 @@ def list_wanted(kernel: tuple[int, int]) -> tuple[Wanted, ...]:
         loading.append(Wanted("CAP_SYS_RESOURCE", "raise the limit of locked memory for BPF maps (before 5.11)", True))
     return (
         *loading,
-        Wanted("CAP_NET_ADMIN", "cgroup_skb programs, which read DNS packets", False),
-        Wanted("CAP_SYS_PTRACE", "read /proc/PID/exe and namespaces of other users' processes", False),
-        Wanted("CAP_DAC_READ_SEARCH", "read /proc and cgroup files that belong to other users", False),
+        Wanted("CAP_NET_ADMIN", "cgroup_skb programs, which read DNS packets; conntrack", False),
+        Wanted(
+            "CAP_SYS_PTRACE",
+            "read /proc/PID/exe and namespaces of other users; from a container the host's files",
+            False,
+        ),
+        Wanted("CAP_DAC_READ_SEARCH", "read /proc, cgroup and container files that belong to other users", False),
     )
 
 

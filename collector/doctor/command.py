@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from collector.doctor.capabilities import holds, list_wanted, read_effective
+from collector.doctor.container_state import inspect_container_state
 from collector.doctor.finding import Finding, no, yes
 from collector.doctor.hook_trials import try_everything
 from collector.doctor.kernel_facts import Trees, inspect_kernel, read_cgroup_mounts, read_text, read_version
@@ -17,6 +18,7 @@ from collector.doctor.probe_trials import try_probes
 from collector.doctor.report import Report, write_json, write_text
 from collector.doctor.software import find_libbpf, inspect_software
 from collector.logs import start_logs
+from collector.runtimes.places import find_host_root
 from collector.settings import Settings
 from collector.settings_flags import add_settings_flags
 from collector.settings_sources import load_settings
@@ -55,6 +57,7 @@ def examine(trees: Trees, settings: Settings) -> Report:
         "kernel": list(inspect_kernel(trees)),
         "privileges": list(inspect_privileges(effective, read_version(trees))),
         "hooks": list(_try_hooks(libbpf, effective, read_cgroup_mounts(trees).unified, places)),
+        "container runtimes": list(inspect_container_state(find_host_root())),
         "software": [about_libbpf, *inspect_software(trees)],
     }
     return Report(groups, try_probes(settings, places))

@@ -12,8 +12,7 @@ from collector.errors import HoneyguideError
 from collector.probe_status import ProbeStatus
 from collector.settings import Settings
 from collector.source.hook_choice import REMEDY
-from collector.source.kernel_source import KernelSource
-from collector.source.settings_for_kernel import source_settings
+from collector.source.settings_for_kernel import build_node_source
 
 
 def try_probes(settings: Settings, places: Sequence[Path]) -> Sequence[ProbeStatus]:
@@ -21,7 +20,7 @@ def try_probes(settings: Settings, places: Sequence[Path]) -> Sequence[ProbeStat
 
     Empty when not even libbpf can be used, or there is no probe folder.
     """
-    source = KernelSource(source_settings(settings, places), SystemClock())
+    source = build_node_source(settings, places, SystemClock())
     try:
         with suppress(HoneyguideError):  # no probe at all: each status says why
             source.open()

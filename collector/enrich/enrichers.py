@@ -11,6 +11,7 @@ from collector.enrich.local import LocalEnricher
 from collector.enrich.names import NameTable
 from collector.enrich.networks import Network, NetworkTable
 from collector.enrich.peer import PeerEnricher
+from collector.enrich.translations import Translations
 
 
 class Enricher(Protocol):
@@ -20,7 +21,12 @@ class Enricher(Protocol):
 
 
 def build_enrichers(
-    identities: Identities, names: NameTable, networks: Sequence[tuple[str, Network]] = (), fresh_seconds: float = 60
+    identities: Identities,
+    names: NameTable,
+    networks: Sequence[tuple[str, Network]] = (),
+    fresh_seconds: float = 60,
+    translations: Translations | None = None,
 ) -> tuple[LocalEnricher, PeerEnricher]:
     """networks: (name, network) pairs of the user's own. fresh_seconds: at least three times the snapshot interval."""
-    return LocalEnricher(identities), PeerEnricher(identities, names, NetworkTable(networks), fresh_seconds)
+    peers = PeerEnricher(identities, names, NetworkTable(networks), fresh_seconds, translations=translations)
+    return LocalEnricher(identities), peers

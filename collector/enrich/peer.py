@@ -22,12 +22,14 @@ from collector.enrich.listeners import Listeners
 from collector.enrich.local import latest_time
 from collector.enrich.names import KnownName, NameTable
 from collector.enrich.networks import NetworkTable
+from collector.enrich.translations import Translations, view_keys
 from collector.row_hash import hash_rows
 from collector.workload import UNKNOWN, WorkloadKind
 
 FLOW_FIELDS = ("local_address", "remote_address", "local_port", "remote_port", "netns")
 CARRIERS = {"request": "tcp_connection"}  # records whose rows go over connections that rows of another record are about
 NANOSECONDS = 1_000_000_000
+TCP, UDP = 6, 17
 TIME_SHIFT = 20  # moments are compared in steps of 2**20 ns, about a millisecond,
 INDEX_SHIFT = np.uint64(44)  # so that an address's index fits above them in one number
 
@@ -37,6 +39,7 @@ class Flows:
     """The columns of a batch of flows that matter here, all of shape (n,) but the octets (n, 16)."""
 
     protocol: str
+    transport: Column  # IP protocol numbers
     own_key: Column
     mirrored_key: Column
     local_octets: Column
@@ -66,14 +69,22 @@ class PeerEnricher:
     """
 
     def __init__(
-        self, identities: Identities, names: NameTable, networks: NetworkTable, fresh_seconds: float = 60, maximum: int = 131072
+        self,
+        identities: Identities,
+        names: NameTable,
+        networks: NetworkTable,
+        fresh_seconds: float = 60,
+        maximum: int = 131072,
+        translations: Translations | None = None,
     ) -> None:
         fresh_ns = int(fresh_seconds * NANOSECONDS)
         self._identities, self._names, self._networks = identities, names, networks
         self._ends = ConnectionEnds(maximum, fresh_ns)
         self._told = ConnectionEnds(maximum, fresh_ns)  # whom the rows about a connection found at its other end
         self._listeners = Listeners(maximum // 4, fresh_ns)
+        self._translations = Translations() if translations is None else translations
         self._found: Counter[str] = Counter()
+        self.translated = 0  # rows whose other end was looked for behind rewritten addresses
 
     def enrich(self, batch: Batch) -> None:
         if not is_flow(batch):
@@ -82,6 +93,7 @@ class PeerEnricher:
             batch.columns["peer"] = self._find_of_carried(batch)
             return
         flows = read_flows(batch)
+        self.translated += see_through(flows, self._translations)
         self._learn(flows)
         batch.columns["peer"] = self._find(flows)
         if flows.protocol in CARRIERS.values():
@@ -92,6 +104,7 @@ class PeerEnricher:
         keys = hash_rows([batch[name] for name in ("flow", "netns", "local_port", "remote_port")])
         _, first, inverse, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
         flows = read_flows(batch.select(first), counts)
+        self.translated += see_through(flows, self._translations)
         self._learn_ends(flows, self._ends.find(flows.own_key, flows.netns, flows.asking, flows.now) == UNKNOWN)
         found: Column = self._find(flows)[inverse]
         return found
@@ -119,6 +132,7 @@ class PeerEnricher:
             "connection_ends_evicted": self._ends.evicted,
             "listeners_refused": self._listeners.refused,
             "names_evicted": self._names.evicted,
+            "translations_evicted": self._translations.evicted,
         }
 
     def _fill(self, evidence: str, flows: Flows, peer: Column, find: Finder) -> None:
@@ -217,12 +231,13 @@ def read_flows(batch: Batch, rows: Column | None = None) -> Flows:
     local_octets, remote_octets = octets_of(batch["local_address"]), octets_of(batch["remote_address"])
     local = [batch["local_port"], *local_octets.view(np.uint64).T]
     remote = [batch["remote_port"], *remote_octets.view(np.uint64).T]
-    seed = zlib.crc32(protocol.encode())  # the ports of TCP and UDP have nothing to do with each other
+    seed = seed_of(protocol)
     now = latest_time(batch)
     listening = has_name(batch, "role", "listener")
     opened_at = batch["opened_at"] if "opened_at" in batch else np.zeros(len(batch), np.uint64)
     return Flows(
         protocol=protocol,
+        transport=transports(batch),
         own_key=hash_rows([*local, *remote], seed=seed),
         mirrored_key=hash_rows([*remote, *local], seed=seed),
         local_octets=local_octets,
@@ -241,6 +256,36 @@ def read_flows(batch: Batch, rows: Column | None = None) -> Flows:
         carried=record in CARRIERS,
         now=now,
     )
+
+
+def seed_of(record: str) -> int:
+    """The ports of TCP and UDP have nothing to do with each other."""
+    return zlib.crc32(record.encode())
+
+
+def transports(batch: Batch) -> Column:
+    """IP protocol numbers, from the rows where they say it, else from what their record is about."""
+    found = np.full(len(batch), UDP if batch.schema.record.startswith("udp") else TCP, np.uint8)
+    found[has_name(batch, "transport", "udp")] = UDP
+    return found
+
+
+def see_through(flows: Flows, translations: Translations) -> int:
+    """Puts in the place of what a row's socket sees what really stands at the other end, where NAT is between them: how
+    many rows. A translation of UDP can change under a socket that stays, one of TCP lasts as long as the connection."""
+    if not len(translations):
+        return 0
+    at = np.where(flows.transport == UDP, np.uint64(flows.now), flows.opened_at)
+    keys = view_keys(flows.transport, flows.local_octets, flows.local_port, flows.remote_octets, flows.remote_port)
+    ends = translations.find(keys, flows.netns, flows.loopback, flows.opened_at, at)
+    if ends is None:
+        return 0
+    flows.remote_octets, flows.remote_port = flows.remote_octets.copy(), flows.remote_port.copy()
+    flows.remote_octets[ends.rows], flows.remote_port[ends.rows] = ends.own, ends.own_port
+    own, back = [ends.own_port, *ends.own.view(np.uint64).T], [ends.remote_port, *ends.remote.view(np.uint64).T]
+    flows.mirrored_key[ends.rows] = hash_rows([*own, *back], seed=seed_of(flows.protocol))
+    flows.loopback = are_loopback(flows.remote_octets)
+    return len(ends.rows)
 
 
 def has_name(batch: Batch, column: str, name: str) -> Column:

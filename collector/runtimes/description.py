@@ -5,13 +5,15 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import Any
 
 LONGEST_TEXT = 253  # a DNS name, which all names of Kubernetes are
 LONGEST_LABEL = 1024
+MOST_LABELS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,10 @@ def embedded(text: str) -> dict[str, str]:
         return {}
 
 
-def choose_labels(labels: Mapping[str, str], wanted: Iterable[str]) -> dict[str, str]:
-    """Those of the allow-list, made safe."""
-    return {name: clean_text(labels[name], LONGEST_LABEL) for name in wanted if name in labels}
+def choose_labels(labels: Mapping[str, str], wanted: Sequence[str]) -> dict[str, str]:
+    """Those of the allow-list (patterns with * and ?), made safe; at most MOST_LABELS."""
+    chosen = [name for name in labels if any(fnmatchcase(name, pattern) for pattern in wanted)]
+    return {clean_text(name): clean_text(labels[name], LONGEST_LABEL) for name in chosen[:MOST_LABELS]}
 
 
 def read_time(value: object) -> int:

@@ -22,15 +22,19 @@ log = logging.getLogger(__name__)
 PAUSES = (0.0, 0.2, 1.0, 4.0, 15.0)
 KNOWN_MAX = 16384
 WAITING_MAX = 4096
-LABELS = ("com.docker.compose.project", "com.docker.compose.service")  # read unless told otherwise
+# Read unless told otherwise: what service.name and its kin are made of.
+LABELS = (
+    *("com.docker.compose.project", "com.docker.compose.service"),
+    *("app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/version"),
+)
 Due = tuple[float, int, str, str]  # monotonic seconds, tries so far, container, its cgroup's path
 
 
 class RuntimeLookup:
     """A ContainerLookup. Between `start` and `close` a thread reads; the sink is called from it.
 
-    labels: the allow-list. Each container is asked for once, until it is released; what is not found is counted, not asked
-    for again.
+    labels: the allow-list, patterns. Each container is asked for once, until it is released; what is not found is
+    counted, not asked for again.
     """
 
     def __init__(

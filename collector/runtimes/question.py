@@ -14,7 +14,8 @@ POD = re.compile(r"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """identifier: 64 hex digits. labels: the allow-list. user: whose runtime it is, -1 for the node's own. home: that user's."""
+    """identifier: 64 hex digits. labels: the allow-list, patterns. user: whose runtime it is, -1 for the node's own.
+    home: that user's."""
 
     identifier: str
     cgroup_path: str

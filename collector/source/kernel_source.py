@@ -34,8 +34,9 @@ Seed = Callable[[Schema], Batch]
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
     """places: folders that hold probe folders. wanted: probe names, empty for all. seeds: `feeds` of a record -> what
-    was there before the agent, read from files. perf_if_needed: perf buffers on kernels without BPF ring buffers (5.8).
-    compiler: for probes whose source alone is there; without it they cannot run.
+    was there before the agent, read from files. elsewhere: names in `wanted` that another source serves.
+    perf_if_needed: perf buffers on kernels without BPF ring buffers (5.8). compiler: for probes whose source alone is there;
+    without it they cannot run.
     """
 
     places: Sequence[Path]
@@ -44,6 +45,7 @@ class SourceSettings:
     wanted: frozenset[str] = frozenset()
     disabled: frozenset[str] = frozenset()
     seeds: dict[str, Seed] = field(default_factory=dict)
+    elsewhere: frozenset[str] = frozenset()
     statistics: bool = False
     perf_if_needed: bool = False
     compiler: CompilerSettings | None = None
@@ -114,7 +116,7 @@ class KernelSource:
         """A probe that is wanted by a name that no folder has is listed, not passed over."""
         known = [folder.name for folder in folders]
         named = self._settings.wanted.union(self._settings.load.forced_hooks)
-        for name in sorted(named.difference(known)):
+        for name in sorted(named.difference(known, self._settings.elsewhere)):
             cause = "there is no probe folder of that name."
             log.warning("probe %s cannot run: %s", name, cause)
             self._statuses[name] = ProbeStatus(

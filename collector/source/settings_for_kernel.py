@@ -6,11 +6,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from collector.clock import NANOSECONDS
+from collector.address_translation import PROBE as CONNTRACK
+from collector.clock import NANOSECONDS, Clock
 from collector.settings import Settings
+from collector.source.conntrack_source import ConntrackSource
 from collector.source.core_compiler import CompilerSettings
-from collector.source.kernel_source import Seed, SourceSettings
+from collector.source.kernel_source import KernelSource, Seed, SourceSettings
 from collector.source.loaded_probe import LoadSettings
+from collector.source.node_source import NodeSource
 
 # What manifests may refer to in [maps] and [variables].
 KERNEL_SETTINGS = ("max_connections", "max_udp_flows", "dns_ports")
@@ -18,6 +21,15 @@ KERNEL_SETTINGS = ("max_connections", "max_udp_flows", "dns_ports")
 # Where the node itself keeps libraries; the agent may live in a container. Its own root where that is not ours to see.
 NODE_ROOTS = (Path("/proc/1/root"), Path("/"))
 LIBRARY_FOLDERS = ("usr/lib", "usr/lib64", "usr/lib/*-linux-*", "usr/local/lib", "lib", "lib64", "lib/*-linux-*")
+
+
+def build_node_source(
+    settings: Settings, places: Sequence[Path], clock: Clock, seeds: dict[str, Seed] | None = None
+) -> NodeSource:
+    """All that the settings want of the running node; not open yet."""
+    wanted = (not settings.probes or CONNTRACK in settings.probes) and CONNTRACK not in settings.disable
+    kernel = KernelSource(source_settings(settings, places, seeds), clock)
+    return NodeSource(kernel, ConntrackSource(clock, enabled=wanted))
 
 
 def source_settings(settings: Settings, places: Sequence[Path], seeds: dict[str, Seed] | None = None) -> SourceSettings:
@@ -36,6 +48,7 @@ def source_settings(settings: Settings, places: Sequence[Path], seeds: dict[str,
         wanted=frozenset(settings.probes),
         disabled=frozenset(settings.disable),
         seeds=seeds or {},
+        elsewhere=frozenset({CONNTRACK}),
         statistics=settings.program_statistics,
         perf_if_needed=settings.transport == "auto",
         compiler=CompilerSettings(settings.cache_folder, places[0] / "include") if places else None,

@@ -24,7 +24,7 @@ ROOMS: Mapping[str, set[str]] = {
     "api": {"store"},
     "kubernetes": set(),
     "terminal": set(),
-    "doctor": {"source", "catalog"},
+    "doctor": {"source", "catalog", "runtimes"},
     "commands": set(),
 }
 # Commands start the agent, so these two may import what wires the rooms together.

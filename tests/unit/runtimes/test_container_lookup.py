@@ -13,7 +13,7 @@ from collector.runtimes.description import Description
 from collector.runtimes.facts import FactBook
 from collector.runtimes.host_files import HostFiles
 from collector.runtimes.lookup import WAITING_MAX, RuntimeLookup
-from tests.unit.runtimes.host_tree import DOCKER, IDENTIFIER, POD_PATH, POD_UID, TASKS, Listener, place, write
+from runtimes.host_tree import DOCKER, IDENTIFIER, POD_PATH, POD_UID, TASKS, Listener, place, write
 
 NOW = 1_800_000_000_000_000_000
 PAUSES = (0.0, 0.05, 0.05, 0.05)

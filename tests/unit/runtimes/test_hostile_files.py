@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from collector.runtimes.host_files import HostFiles
 from collector.runtimes.question import ask
 from collector.runtimes.runtime_table import describe
-from tests.unit.runtimes.host_tree import DOCKER, IDENTIFIER, STORAGE, TASKS, describe_here, place, write
+from runtimes.host_tree import DOCKER, IDENTIFIER, STORAGE, TASKS, describe_here, place, write
 
 BUNDLES = (DOCKER, f"{TASKS}/k8s.io/{IDENTIFIER}/config.json", f"{STORAGE}/containers.json", f"run/runc/{IDENTIFIER}/state.json")
 
@@ -79,6 +79,15 @@ def test_a_folder_full_of_namespaces_is_looked_through_only_so_far(tmp_path: Pat
     for number in range(200):
         (tmp_path / TASKS / f"namespace-{number}").mkdir(parents=True)
     assert len(HostFiles(tmp_path).folders(TASKS)) == 64
+
+
+def test_labels_are_chosen_by_pattern_and_bounded(tmp_path: Path) -> None:
+    document = {"Name": "/web", "Config": {"Labels": {f"org.example.{number}": "1" for number in range(500)} | {"secret": "x"}}}
+    write(tmp_path, DOCKER, json.dumps(document).encode())
+    found = describe_here(tmp_path, labels=("org.*",))
+    assert found is not None
+    assert len(found.labels) == 32
+    assert "secret" not in found.labels
 
 
 def test_names_are_cut_and_lose_what_no_name_has(tmp_path: Path) -> None:

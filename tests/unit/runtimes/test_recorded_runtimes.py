@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.runtimes.host_tree import (
+from runtimes.host_tree import (
     DOCKER,
     IDENTIFIER,
     POD_PATH,
