@@ -26,6 +26,7 @@ class WatchBook:
     relists: Counter[str] = field(default_factory=Counter)
     cause: str = ""
     remedy: str = ""
+    watched: bool = True
 
     def hear(self, size: int, now: float) -> None:
         """So many bytes of a body came."""
@@ -52,4 +53,5 @@ class WatchBook:
             dict(self.relists.copy()),
             self.cause,
             self.remedy,
+            self.watched,
         )
