@@ -53,9 +53,10 @@ class ClusterWatch:
         reader = PodReader(options.node, options.labels, options.annotations)
         self._kinds = kinds_to_watch(reader, options.peers)
         self._books = {kind.name: WatchBook(kind.name) for kind in self._kinds}
-        self._books |= {name: WatchBook(name, watched=False) for name in ("replicasets", "jobs")}
+        self._books |= {name: WatchBook(name, WatchState.SYNCED, watched=False) for name in ("replicasets", "jobs")}
         self._thread = threading.Thread(target=self._run, name="kubernetes", daemon=True)
         self._started = threading.Event()
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request; the watches tell what matters
         self._end: Callable[[], None] | None = None
         self._fault = ""
 
