@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 from collector.clock import Clock, SystemClock
+from collector.cluster_choice import choose_cluster_watch
 from collector.drain_pace import DrainPace
 from collector.node import Node, build_node
 from collector.probe_control import ProbeControl
@@ -108,6 +109,7 @@ def run_agent(settings: Settings) -> int:
             node.add_probe(probe)
         stack.callback(control.close)
         serve(settings, node, stack, control)
+        watch_cluster(settings, node, stack)
         agent = Agent(settings, source, node, control=control)
         with stopping_by_signal(agent.stop):
             agent.drain_once()
@@ -203,6 +205,15 @@ def serve(settings: Settings, node: Node, stack: ExitStack, control: ProbeContro
     rows = node.start_clickhouse()
     if rows is not None:
         stack.callback(rows.close, 1.5)
+
+
+def watch_cluster(settings: Settings, node: Node, stack: ExitStack) -> None:
+    """What Kubernetes says of pods and services goes to the pipeline until the stack unwinds; nothing without Kubernetes."""
+    watch = choose_cluster_watch(settings, os.environ, node.pipeline, f"honeyguide/{node.version}")
+    if watch is not None:
+        node.cluster = watch
+        watch.start()
+        stack.callback(watch.stop, 1.0)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ class WatchStatus:
     not go well, and what to do.
 
     requests: by what became of them. events: by type, and what was not used by reason. relists: by why everything had to be
-    asked again; the first time is none. waits: pauses before another attempt.
+    asked again; the first time is none. waits: pauses before another attempt. watched: False for what is asked once by name.
     """
 
     resource: str
@@ -34,3 +34,4 @@ class WatchStatus:
     relists: Mapping[str, int] = field(default_factory=dict)
     cause: str = ""
     remedy: str = ""
+    watched: bool = True

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from collector.accounts import Book
+from collector.cluster_status import WatchState, WatchStatus
 from collector.probe_status import ProbeState, ProbeStatus
 
 MEMORY_SECONDS = 30.0
+UNHEARD_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,15 @@ class HealthMonitor:
                     f"probe {status.probe} was stopped: {status.cause} {status.remedy}",
                     now,
                 )
+
+    def check_watches(self, watches: Sequence[WatchStatus], now: float) -> None:
+        """now: unix s. A watch that is tried again may have missed little; one that is for long, or is refused, has."""
+        for watch in watches:
+            if watch.state is WatchState.REFUSED or (
+                watch.state is WatchState.RETRYING and now - watch.heard_at > UNHEARD_SECONDS
+            ):
+                sentence = f"what is known of Kubernetes {watch.resource} may be old or missing: {watch.cause} {watch.remedy}"
+                self._reasons[f"kubernetes/{watch.resource}"] = (sentence.strip(), now)
 
     def check(self, name: str, count: int, sentence: str, now: float) -> None:
         """count: a counter of something unwanted; sentence has one {} for how much it grew since the last check."""

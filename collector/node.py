@@ -12,12 +12,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from typing import Protocol
 
 from collector.accounts import Book
 from collector.aggregate.aggregator import AggregateSettings, Aggregator
 from collector.api.view import Health, HealthState, ProcessInfo
 from collector.catalog.probe_model import ProbeModel
 from collector.clock import NANOSECONDS, Clock
+from collector.cluster_status import WatchStatus
 from collector.decode.routes import RouteTable
 from collector.decode.sampling import RequestSampler
 from collector.enrich.enrichers import build_enrichers
@@ -61,6 +63,12 @@ def agent_version() -> str:
         return "unknown"
 
 
+class ClusterView(Protocol):
+    def statuses(self) -> Sequence[WatchStatus]:
+        """How each watch over the cluster's objects goes."""
+        ...
+
+
 @dataclass(slots=True)
 class Node:
     """books and statuses are read from the source by the agent's thread alone (`keep_house`); others get the copy."""
@@ -83,6 +91,7 @@ class Node:
     clickhouse: ClickHouseExporter | None = None
     sampler: RequestSampler | None = None
     routes: RouteEnricher | None = None
+    cluster: ClusterView | None = None
     _monitor: HealthMonitor = field(default_factory=HealthMonitor)
     _health: Health = field(default_factory=lambda: Health(HealthState.STARTING))
     _books: Sequence[Book] = ()
@@ -153,6 +162,10 @@ class Node:
     def books(self) -> Sequence[Book]:
         return self._books
 
+    def watches(self) -> Sequence[WatchStatus]:
+        """Of the cluster's objects; none without Kubernetes."""
+        return self.cluster.statuses() if self.cluster is not None else ()
+
     def health(self) -> Health:
         return self._health
 
@@ -177,6 +190,7 @@ class Node:
             self._drop_old_series(now)
         self._monitor.check_books(self._books, now)
         self._monitor.check_statuses(self._statuses, now)
+        self._monitor.check_watches(self.watches(), now)
         self._monitor.check_limits(exceeded, now)
         found = self._monitor.health(now)
         self._health = Health(HealthState(found.status), found.reasons)
@@ -198,6 +212,7 @@ class Node:
             **{f"max_series of {one.instrument}": one.overflowed for one in rooms.aggregator.counts()},
             "max_workloads": identity.get("workloads_overflowed", 0),
             "max_processes": identity.get("processes_evicted", 0),
+            "max_cluster_objects": sum(watch.events.get("over_limit", 0) for watch in self.watches()),
             "flow rows kept live": flows.over_capacity,
         }
 
@@ -239,6 +254,8 @@ class Node:
             clickhouse=self._clickhouse_counts(),
             healthy=self._health.state is not HealthState.DEGRADED,
             started_at=self.started_at / NANOSECONDS,
+            now=time.time(),
+            watches=self.watches(),
         )
 
     def _route_counts(self) -> Mapping[str, int]:

@@ -161,6 +161,15 @@ Endpoint = Annotated[str, AfterValidator(_check_endpoint), Kind("an http:// or h
 OptionalFile = Annotated[Path | None, Kind("a readable file", "FILE", lambda value: str(value or ""))]
 
 
+NodeName = Annotated[str, Field(pattern=r"^$|^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"), Kind("a node's name, or empty", "NAME")]
+NamePatterns = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9*]([A-Za-z0-9*_./-]{0,315}[A-Za-z0-9*])?$")], ...],
+    BeforeValidator(_split),
+    Field(max_length=100),
+    Kind("up to 100 names, * for anything, separated by commas", "NAME,...", ",".join),
+]
+
+
 def choice(*values: str) -> Kind:
     """The kind of an option that is one of `values`."""
     return Kind(", ".join(values), "|".join(values))

@@ -16,6 +16,7 @@ from collector.batch import Batch
 from collector.catalog.manifest import Record
 from collector.catalog.probe_model import ProbeModel
 from collector.clock import NANOSECONDS, Clock
+from collector.cluster_facts import FactChange, FactSink
 from collector.decode import DECODERS, Decoder, SteeringDecoder
 from collector.decode.decision import Decision
 from collector.decode.probe_code import ProbeCode, read_code
@@ -54,7 +55,8 @@ class Rooms:
 
 @dataclass(slots=True)
 class Pipeline:
-    """decoder_options: decoder -> keyword arguments. spans: where requests go that were sampled.
+    """decoder_options: decoder -> keyword arguments. spans: where requests go that were sampled. facts: who names with what
+    the cluster or a runtime says.
 
     spent_ns: probe -> CPU time of this thread. failures: probe -> what its probe.py did wrong; its rows are left out from then
     on. code_seconds: how long probe.py may take for one batch.
@@ -66,6 +68,7 @@ class Pipeline:
     lock: threading.RLock = field(default_factory=threading.RLock)
     decoder_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     spans: SpanSink | None = None
+    facts: FactSink | None = None
     rows: dict[tuple[str, str], int] = field(default_factory=dict)
     _records: dict[tuple[str, str], Record] = field(default_factory=dict)
     _consumed: set[tuple[str, str]] = field(default_factory=set)
@@ -115,6 +118,12 @@ class Pipeline:
             for decoder in self._made.values():
                 for expired in decoder.expire(self.clock.boot_ns()):
                     self._pass_through(expired)
+
+    def learn(self, changes: Sequence[FactChange]) -> None:
+        """A FactSink for the threads that learn about pods and services."""
+        with self.lock:
+            if self.facts is not None:
+                self.facts.learn(changes)
 
     def _decoder(self, probe: str, name: str) -> Decoder:
         """One for all records of a probe that name it."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from collector.accounts import Book
 from collector.aggregate.aggregator import SeriesCount
+from collector.cluster_status import WatchState, WatchStatus
 from collector.instruments import AttributeValue, Instrument, InstrumentKind, InstrumentSnapshot, Point
 from collector.probe_status import ProbeState, ProbeStatus
 
@@ -52,6 +53,14 @@ INSTRUMENTS = {
         Instrument("honeyguide.clickhouse.inserts", COUNTER, "{insert}", "Inserts into ClickHouse by how they ended."),
         Instrument("honeyguide.clickhouse.spool.rows", GAUGE, "{row}", "Rows that wait for ClickHouse."),
         Instrument("honeyguide.clickhouse.spool.size", GAUGE, "By", "Bytes of compressed rows that wait for ClickHouse."),
+        Instrument("honeyguide.kubernetes.objects", GAUGE, "{object}", "Objects of the cluster that are known."),
+        Instrument("honeyguide.kubernetes.state", GAUGE, "1", "1 for the state each watch is in."),
+        Instrument("honeyguide.kubernetes.requests", COUNTER, "{request}", "Requests to the API server, by outcome."),
+        Instrument("honeyguide.kubernetes.events", COUNTER, "{event}", "What watches told, by type or why it was not used."),
+        Instrument("honeyguide.kubernetes.relists", COUNTER, "{list}", "Times that everything had to be told again, by reason."),
+        Instrument("honeyguide.kubernetes.waits", COUNTER, "{wait}", "Pauses before a request was tried again."),
+        Instrument("honeyguide.kubernetes.received", COUNTER, "By", "Bytes received from the API server."),
+        Instrument("honeyguide.kubernetes.silence", GAUGE, "s", "Time since each watch heard something, a bookmark at least."),
         Instrument("honeyguide.health", GAUGE, "1", "1: nothing was lost lately. 0: degraded, see /api/v1/health."),
     )
 }
@@ -92,6 +101,8 @@ class SelfFacts:
     started_at: float
     clickhouse: ClickHouseCounts = field(default_factory=ClickHouseCounts)
     translations: tuple[int, int] = (0, 0)
+    now: float = 0.0
+    watches: Sequence[WatchStatus] = ()
     own_cost: tuple[float, int] = field(default_factory=lambda: (cpu_seconds(), resident_bytes()))
 
 
@@ -111,7 +122,13 @@ def resident_bytes(statm: Path = Path("/proc/self/statm")) -> int:
 
 def collect(facts: SelfFacts) -> list[InstrumentSnapshot]:
     """Points of all instruments of the table."""
-    samples = {**probe_samples(facts), **program_samples(facts), **own_samples(facts), **limit_samples(facts)}
+    samples = {
+        **probe_samples(facts),
+        **program_samples(facts),
+        **own_samples(facts),
+        **limit_samples(facts),
+        **cluster_samples(facts),
+    }
     return [
         InstrumentSnapshot(instrument, [Point(None, attributes, value, facts.started_at) for attributes, value in samples[name]])
         for name, instrument in INSTRUMENTS.items()
@@ -190,6 +207,31 @@ def limit_samples(facts: SelfFacts) -> dict[str, list[Sample]]:
         "honeyguide.clickhouse.spool.rows": [({}, float(facts.clickhouse.spooled_rows))],
         "honeyguide.clickhouse.spool.size": [({}, float(facts.clickhouse.spooled_bytes))],
     }
+
+
+def cluster_samples(facts: SelfFacts) -> dict[str, list[Sample]]:
+    """Of each watch over the cluster's objects; none without Kubernetes."""
+    places = [({"honeyguide.resource": one.resource}, one) for one in facts.watches]
+    return {
+        "honeyguide.kubernetes.objects": [(place, float(one.objects)) for place, one in places],
+        "honeyguide.kubernetes.state": [
+            ({**place, "honeyguide.state": state.value}, float(one.state is state))
+            for place, one in places
+            for state in WatchState
+        ],
+        "honeyguide.kubernetes.requests": counted("honeyguide.outcome", [(place, one.requests) for place, one in places]),
+        "honeyguide.kubernetes.events": counted("honeyguide.event", [(place, one.events) for place, one in places]),
+        "honeyguide.kubernetes.relists": counted("honeyguide.reason", [(place, one.relists) for place, one in places]),
+        "honeyguide.kubernetes.waits": [(place, float(one.waits)) for place, one in places],
+        "honeyguide.kubernetes.received": [(place, float(one.received)) for place, one in places],
+        "honeyguide.kubernetes.silence": [
+            (place, max(0.0, facts.now - one.heard_at)) for place, one in places if one.heard_at and one.watched
+        ],
+    }
+
+
+def counted(attribute: str, places: Iterable[tuple[Mapping[str, str], Mapping[str, int]]]) -> list[Sample]:
+    return [({**place, attribute: name}, float(count)) for place, counts in places for name, count in counts.items()]
 
 
 def by(attribute: str, values: Mapping[str, int]) -> list[Sample]:

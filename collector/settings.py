@@ -23,6 +23,8 @@ from collector.option_kinds import (
     HookWords,
     Identifier,
     Kind,
+    NamePatterns,
+    NodeName,
     OptionalFile,
     OptionalFolder,
     Password,
@@ -90,6 +92,21 @@ class Settings(BaseModel):
     max_workloads: Count = Field(10_000, ge=100, le=1_000_000, description="Workloads remembered; the longest unused go first.")
     max_processes: Count = Field(20_000, ge=100, le=1_000_000, description="Processes remembered; the longest gone go first.")
     cidr: Classes = Field((), description="Names for address ranges of your own, e.g. office=10.1.0.0/16.")
+
+    kubernetes: Annotated[Literal["auto", "on", "off"], choice("auto", "on", "off")] = Field(
+        "auto", description="Ask the Kubernetes API who pods are; auto: in a pod with a service account, or with kubeconfig."
+    )
+    kubeconfig: OptionalFile = Field(None, description="How to reach the API server from outside of pods, as kubectl does.")
+    node_name: NodeName = Field("", description="This node's name in Kubernetes; empty: NODE_NAME, outside of pods the host's.")
+    kubernetes_peers: Annotated[Literal["off", "services", "pods"], choice("off", "services", "pods")] = Field(
+        "services",
+        description="Who other addresses are: services, endpoints and nodes; pods: all pods, too; off: left to the backend.",
+    )
+    kubernetes_labels: NamePatterns = Field((), description="Labels of pods that become attributes.")
+    kubernetes_annotations: NamePatterns = Field((), description="Annotations of pods that become attributes.")
+    max_cluster_objects: Count = Field(
+        200_000, ge=1000, le=2_000_000, description="Objects of each kind remembered of the cluster; more are counted."
+    )
 
     trace_ratio: Ratio = Field(
         0.01, ge=0, le=1, description="Part of all requests that become spans, beside errors and slow ones."

@@ -10,6 +10,7 @@ from pathlib import Path
 from collector.accounts import Book
 from collector.aggregate.aggregator import SeriesCount
 from collector.catalog.manifest import Metric, parse_manifest
+from collector.cluster_status import WatchStatus
 from collector.export.metric_reference import DocumentedInstrument, reference
 from collector.probe_status import ProbeState, ProbeStatus, ProgramCost
 from collector.self_metrics import ClickHouseCounts, SelfFacts, collect
@@ -44,6 +45,8 @@ def _of_the_agent() -> Iterator[DocumentedInstrument]:
 def _facts_with_one_of_everything() -> SelfFacts:
     """Its points show which attributes the agent's own instruments have."""
     status = ProbeStatus("tcp", "", ProbeState.RUNNING, costs=(ProgramCost("program", 1, 1),))
+    counts = {"what": 1}
+    watch = WatchStatus("pods", heard_at=1.0, requests=counts, events=counts, relists=counts)
     return SelfFacts(
         books=[Book("tcp", "account", 1, 1, 0, 0, {"ring_full": 1}, delivered=True)],
         statuses=[status],
@@ -58,6 +61,7 @@ def _facts_with_one_of_everything() -> SelfFacts:
         store_rows={"store": 1},
         store_discards={"reason": 1},
         otlp_points={"outcome": 1},
+        watches=[watch],
         spans={"exported": 1},
         healthy=True,
         started_at=0.0,

@@ -113,7 +113,7 @@ class ApiClient:
         outcome = outcome_of_status(answer.status_code)
         if outcome is Outcome.UNAUTHENTICATED:
             self._access.credentials.forget()
-        cause = f"The API server answers {answer.status_code}: {await _read_message(answer)}"
+        cause = f"The API server answers {answer.status_code}: {sentence(await _read_message(answer))}"
         return ApiError(outcome, cause, _read_seconds(answer.headers.get("Retry-After", "")))
 
     def _broken(self, error: Exception) -> ApiError:
@@ -145,6 +145,11 @@ def describe(error: Exception, cause: BaseException) -> str:
 def describe_tls(error: ssl.SSLError) -> str:
     """verify_message says which check failed."""
     return getattr(error, "verify_message", "") or error.reason or "unknown reason"
+
+
+def sentence(text: str) -> str:
+    """With a full stop, so that another may follow."""
+    return text if text.endswith(".") else f"{text}."
 
 
 async def _read_message(answer: httpx.Response) -> str:

@@ -8,10 +8,10 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from collector.cluster_facts import FactSink, Pod
-from collector.cluster_status import WatchStatus
+from collector.cluster_status import WatchState, WatchStatus
 from collector.kubernetes.access import ApiAccess
 from collector.kubernetes.api_client import ApiClient
 from collector.kubernetes.backoff import Backoff
@@ -52,9 +52,11 @@ class ClusterWatch:
         self._chance = random.Random(seed)
         reader = PodReader(options.node, options.labels, options.annotations)
         self._kinds = kinds_to_watch(reader, options.peers)
-        self._books = {name: WatchBook(name) for name in (*(kind.name for kind in self._kinds), "replicasets", "jobs")}
+        self._books = {kind.name: WatchBook(kind.name) for kind in self._kinds}
+        self._books |= {name: WatchBook(name, WatchState.SYNCED, watched=False) for name in ("replicasets", "jobs")}
         self._thread = threading.Thread(target=self._run, name="kubernetes", daemon=True)
         self._started = threading.Event()
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request; the watches tell what matters
         self._end: Callable[[], None] | None = None
         self._fault = ""
 
@@ -71,7 +73,10 @@ class ClusterWatch:
 
     def statuses(self) -> list[WatchStatus]:
         """A copy of the counts, for any thread."""
-        return [book.status() for book in self._books.values()]
+        found = [book.status() for book in self._books.values()]
+        if self._fault:
+            found = [replace(one, state=WatchState.RETRYING, cause=self._fault, remedy="Restart the agent.") for one in found]
+        return found
 
     @property
     def fault(self) -> str:

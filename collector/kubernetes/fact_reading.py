@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
+from fnmatch import fnmatchcase
 
 import msgspec
 
@@ -16,6 +16,7 @@ from collector.kubernetes.shapes import Metadata, NodeShape, Port, ServiceShape,
 SERVICE_OF_SLICE = "kubernetes.io/service-name"
 MAPPED = bytes(10) + b"\xff\xff"
 NODE_ADDRESSES = ("InternalIP", "ExternalIP")
+KEPT_DECISIONS = 10_000
 
 _service = msgspec.json.Decoder(ServiceShape)
 _slice = msgspec.json.Decoder(SliceShape)
@@ -25,26 +26,24 @@ _node = msgspec.json.Decoder(NodeShape)
 shared = sys.intern
 
 
-@dataclass(frozen=True, slots=True)
 class AllowList:
-    """Names of labels or annotations to keep; one that ends in * stands for all that begin so."""
+    """Which labels or annotations are kept. patterns: their names, with * for anything."""
 
-    names: frozenset[str] = frozenset()
-    prefixes: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, names: Iterable[str]) -> AllowList:
-        listed = tuple(names)
-        whole = frozenset(name for name in listed if not name.endswith("*"))
-        return cls(whole, tuple(name[:-1] for name in listed if name.endswith("*")))
+    def __init__(self, patterns: Iterable[str] = ()) -> None:
+        self._patterns = tuple(patterns)
+        self._decided: dict[str, bool] = {}
 
     def keep(self, given: Mapping[str, str] | None) -> dict[str, str]:
         """Those of `given` that are asked for."""
-        if not given:
-            return {}
-        return {
-            shared(name): value for name, value in given.items() if name in self.names or name.startswith(self.prefixes or "\0")
-        }
+        return {shared(name): value for name, value in given.items() if self._wants(name)} if given else {}
+
+    def _wants(self, name: str) -> bool:
+        """Thousands of pods have the same names, so each is matched once."""
+        if name not in self._decided:
+            if len(self._decided) >= KEPT_DECISIONS:
+                self._decided.clear()
+            self._decided[name] = any(fnmatchcase(name, pattern) for pattern in self._patterns)
+        return self._decided[name]
 
 
 def read_service(raw: bytes | msgspec.Raw) -> Service:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from collector.kubernetes.api_client import ApiClient
+from collector.kubernetes.api_client import ApiClient, sentence
 from collector.kubernetes.backoff import Backoff
 from collector.kubernetes.failure import ApiError, Outcome, outcome_of_status
 from collector.kubernetes.known_objects import KnownObjects
@@ -255,4 +255,5 @@ def _failure_of(raw: msgspec.Raw) -> ApiError:
         status = _status.decode(raw)
     except ValueError:
         return ApiError(Outcome.UNREADABLE, "The API server reports an error in a form that is not known.")
-    return ApiError(outcome_of_status(status.code), f"The API server ends the watch: {status.message[:300] or status.reason}")
+    told = status.message[:300] or status.reason
+    return ApiError(outcome_of_status(status.code), f"The API server ends the watch: {sentence(told)}")

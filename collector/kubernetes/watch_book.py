@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import dataclass, field
 
 from collector.cluster_status import WatchState, WatchStatus
 from collector.kubernetes.failure import ApiError, Outcome, remedy_for
+
+log = logging.getLogger(__name__)
 
 _REFUSALS = (Outcome.REFUSED, Outcome.UNAUTHENTICATED, Outcome.MISSING)
 
@@ -26,6 +29,7 @@ class WatchBook:
     relists: Counter[str] = field(default_factory=Counter)
     cause: str = ""
     remedy: str = ""
+    watched: bool = True
 
     def hear(self, size: int, now: float) -> None:
         """So many bytes of a body came."""
@@ -33,11 +37,17 @@ class WatchBook:
         self.heard_at = now
 
     def synced(self) -> None:
+        if self.state is not WatchState.SYNCED:
+            log.info("kubernetes %s: in step, %d objects", self.resource, self.objects)
         self.state, self.cause, self.remedy = WatchState.SYNCED, "", ""
 
     def failed(self, failure: ApiError) -> None:
-        self.state = WatchState.REFUSED if failure.outcome in _REFUSALS else WatchState.RETRYING
+        """It is logged once, until all is well again or it fails in another way."""
+        state = WatchState.REFUSED if failure.outcome in _REFUSALS else WatchState.RETRYING
         self.cause, self.remedy = failure.cause, remedy_for(failure.outcome, self.resource)
+        if state is not self.state:
+            log.warning("kubernetes %s: %s %s", self.resource, self.cause, self.remedy)
+        self.state = state
 
     def status(self) -> WatchStatus:
         return WatchStatus(
@@ -52,4 +62,5 @@ class WatchBook:
             dict(self.relists.copy()),
             self.cause,
             self.remedy,
+            self.watched,
         )

@@ -34,7 +34,8 @@ def test_daemonset_is_not_privileged() -> None:
         "readOnlyRootFilesystem: true",
         "drop: [ALL]",
         "type: RuntimeDefault",
-        "automountServiceAccountToken: false",
+        "automountServiceAccountToken: true",
+        "fieldPath: spec.nodeName",
         "enableServiceLinks: false",
         "hostPID: true",
     ):

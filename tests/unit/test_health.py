@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from collector.accounts import Book
+from collector.cluster_status import WatchState, WatchStatus
 from collector.health import MEMORY_SECONDS, HealthMonitor
 from collector.probe_status import ProbeState, ProbeStatus
 
@@ -103,3 +104,21 @@ def test_limit_degrades_while_it_is_exceeded() -> None:
 def test_names_with_braces_do_no_harm() -> None:
     health = monitor_with(replace(BOOK, probe="a{b}", account="{0}", missed=2)).health(1000.0)
     assert any("a{b} ({0}) lost 2 events" in reason for reason in health.reasons)
+
+
+@pytest.mark.parametrize(
+    ("status", "degraded"),
+    [
+        (WatchStatus("pods", WatchState.SYNCED, heard_at=900.0), False),
+        (WatchStatus("pods", WatchState.STARTING), False),
+        (WatchStatus("pods", WatchState.RETRYING, heard_at=990.0, cause="503"), False),
+        (WatchStatus("pods", WatchState.RETRYING, heard_at=900.0, cause="503"), True),
+        (WatchStatus("pods", WatchState.REFUSED, heard_at=999.0, cause="403", remedy="Allow it."), True),
+    ],
+)
+def test_names_that_may_be_old_are_told_once_that_lasts(status: WatchStatus, degraded: bool) -> None:
+    monitor = HealthMonitor()
+    monitor.check_watches([status], 1000.0)
+    health = monitor.health(1000.0)
+    assert (health.status == "degraded") is degraded
+    assert all(status.cause in reason and status.remedy in reason and "pods" in reason for reason in health.reasons)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from collector.accounts import Book
 from collector.aggregate.aggregator import SeriesCount
+from collector.cluster_status import WatchState, WatchStatus
 from collector.instruments import InstrumentKind, Point
 from collector.probe_status import ProbeState, ProbeStatus, ProgramCost
 from collector.self_metrics import INSTRUMENTS, ClickHouseCounts, SelfFacts, collect, cpu_seconds, resident_bytes
@@ -16,6 +17,10 @@ BOOKS = [
 STATUSES = [
     ProbeStatus("tcp", "Which?", ProbeState.RUNNING, costs=(ProgramCost("state_change", 2_500_000_000, 1000),)),
     ProbeStatus("udp", "Who?", ProbeState.REFUSED, cause="no BTF"),
+]
+WATCHES = [
+    WatchStatus("pods", WatchState.SYNCED, 7, 900, 4990.0, 2, {"gone": 1}, {"added": 9}, {"gone": 1}),
+    WatchStatus("jobs", heard_at=4000.0, watched=False),
 ]
 FACTS = SelfFacts(
     books=BOOKS,
@@ -35,6 +40,8 @@ FACTS = SelfFacts(
     clickhouse=ClickHouseCounts({"delivered_flows": 5}, {"delivered": 1}, 3, 400),
     healthy=False,
     started_at=1000.0,
+    now=5000.0,
+    watches=WATCHES,
     own_cost=(1.5, 64 << 20),
 )
 NOTHING = SelfFacts([], [], {}, 0.0, {}, {}, [], {}, {}, {}, {}, {}, {}, {}, True, 1000.0)
@@ -62,6 +69,19 @@ def test_label_sets_are_unique_and_points_are_the_agents_own() -> None:
         labels = [tuple(sorted(point.attributes.items())) for point in found]
         assert len(labels) == len(set(labels)), name
         assert {(point.workload, point.started_at) for point in found} == {(None, 1000.0)}
+
+
+def test_watches_over_the_cluster_tell_their_state_and_their_counts() -> None:
+    assert value("honeyguide.kubernetes.objects", resource="pods") == 7.0
+    assert value("honeyguide.kubernetes.requests", resource="pods", outcome="gone") == 1.0
+    assert value("honeyguide.kubernetes.received", resource="pods") == 900.0
+    states = {state: value("honeyguide.kubernetes.state", resource="pods", state=state.value) for state in WatchState}
+    assert states == {state: float(state is WatchState.SYNCED) for state in WatchState}
+
+
+def test_what_is_asked_once_by_name_is_never_called_silent() -> None:
+    assert value("honeyguide.kubernetes.silence", resource="pods") == 10.0
+    assert len(points()["honeyguide.kubernetes.silence"]) == 1
 
 
 def test_books_appear_whole_and_balance() -> None:

@@ -25,7 +25,7 @@ from collector.kubernetes.fact_reading import (
 from collector.kubernetes.known_objects import fingerprint
 from collector.kubernetes.pod_reading import PodReader
 
-READER = PodReader("node-1", AllowList.of(["app.kubernetes.io/name", "team/*"]), AllowList.of(["resource.opentelemetry.io/*"]))
+READER = PodReader("node-1", AllowList(["app.kubernetes.io/name", "team/*"]), AllowList(["resource.opentelemetry.io/*"]))
 
 
 def encode(body: dict[str, Any]) -> bytes:

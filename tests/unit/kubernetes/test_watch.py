@@ -111,7 +111,7 @@ def test_the_owner_of_a_replica_set_is_asked_once_and_only_its_metadata(cluster:
 
 
 def kinds_of_owners(fact: Fact | None) -> list[str]:
-    return [one.kind for one in owners_of(fact)]
+    return [one.kind for one in owners_of(fact)] if fact else []
 
 
 def owners_of(fact: Fact | None) -> tuple[Owner, ...]:
