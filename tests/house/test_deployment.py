@@ -34,7 +34,6 @@ def test_daemonset_is_not_privileged() -> None:
         "readOnlyRootFilesystem: true",
         "drop: [ALL]",
         "type: RuntimeDefault",
-        "automountServiceAccountToken: false",
         "enableServiceLinks: false",
         "hostPID: true",
     ):
