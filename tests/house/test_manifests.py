@@ -23,6 +23,10 @@ from manifests import (
 from source_files import ROOT
 
 from collector.doctor.capabilities import list_wanted
+from collector.kubernetes.fact_reading import AllowList
+from collector.kubernetes.owner_lookup import PATHS as OWNER_PATHS
+from collector.kubernetes.pod_reading import PodReader
+from collector.kubernetes.resource_kinds import kinds_to_watch
 from collector.settings import Settings
 from collector.settings_sources import variable_of
 
@@ -173,18 +177,7 @@ def test_node_name_comes_from_kubernetes() -> None:
     assert written["OTEL_RESOURCE_ATTRIBUTES"] == "k8s.node.name=$(NODE_NAME)"
 
 
-def test_rights_are_to_look_and_at_little() -> None:
-    rules = read_base()["ClusterRole", "honeyguide"]["rules"]
-    asked = {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
-    watched = {(name, verb) for name in ("pods", "services", "nodes", "endpointslices") for verb in ("list", "watch")}
-    assert asked == watched | {("replicasets", "get"), ("jobs", "get")}
-    assert not any("*" in rule["apiGroups"] for rule in rules)
-
-
 def test_rights_are_those_that_the_code_asks_for() -> None:
-    kinds = pytest.importorskip("collector.kubernetes.resource_kinds", reason="this agent does not watch clusters")
-    owners = pytest.importorskip("collector.kubernetes.owner_lookup")
-    reading = pytest.importorskip("collector.kubernetes.pod_reading")
     rules = read_base()["ClusterRole", "honeyguide"]["rules"]
     allowed = {
         (f"/apis/{group}/v1" if group else "/api/v1", resource): set(rule["verbs"])
@@ -192,12 +185,12 @@ def test_rights_are_those_that_the_code_asks_for() -> None:
         for group in rule["apiGroups"]
         for resource in rule["resources"]
     }
-    reader = reading.PodReader.__new__(reading.PodReader)
-    reader.node = "node-1"
-    watched = {tuple(kind.path.rsplit("/", 1)) for kind in kinds.kinds_to_watch(reader, "services")}
+    reader = PodReader("node-1", AllowList(), AllowList())
+    watched = {tuple(kind.path.rsplit("/", 1)) for kind in kinds_to_watch(reader, "services")}
     asked: dict[tuple[str, ...], set[str]] = {place: {"list", "watch"} for place in watched}
-    asked |= {(prefix, resource): {"get"} for resource, prefix in owners.PATHS.values()}
+    asked |= {(prefix, resource): {"get"} for resource, prefix in OWNER_PATHS.values()}
     assert allowed == asked
+    assert {"replicasets", "jobs"} == {resource for (_, resource), verbs in allowed.items() if verbs == {"get"}}
 
 
 def test_priority_is_its_own_and_takes_nobodys_place() -> None:
