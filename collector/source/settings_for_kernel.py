@@ -9,8 +9,8 @@ from pathlib import Path
 from collector.clock import NANOSECONDS
 from collector.settings import Settings
 from collector.source.core_compiler import CompilerSettings
-from collector.source.kernel_source import Seed, SourceSettings
 from collector.source.loaded_probe import LoadSettings
+from collector.source.probe_opening import Seed, SourceSettings
 
 # What manifests may refer to in [maps] and [variables].
 KERNEL_SETTINGS = ("max_connections", "max_udp_flows", "dns_ports")
