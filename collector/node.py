@@ -217,9 +217,7 @@ class Node:
         }
 
     def _facts(self) -> SelfFacts:
-        rooms, flows, lookups = self.pipeline.rooms, self.flows.counts(), self.lookups.counts()
-        requests = self.requests.counts()
-        vanished = {f"{record}_vanished": count for (_, record), count in rooms.aggregator.vanished().items()}
+        rooms = self.pipeline.rooms
         evidence = {f"peer_by_{name}": count for name, count in self.peers.evidence().items()}
         return SelfFacts(
             books=self._books,
@@ -234,22 +232,8 @@ class Node:
             translations=(len(rooms.translations), self.peers.translated),
             identity_discards={**rooms.identities.counters(), **self.peers.counters(), **self._route_counts()},
             spans=self._span_counts(),
-            store_rows={
-                **{f"flows_{name}": count for name, count in flows.live.items()},
-                "flows_history": flows.history,
-                "lookups": lookups.rows,
-                "requests": requests.rows,
-            },
-            store_discards={
-                "flows_overwritten": flows.overwritten,
-                "flows_over_capacity": flows.over_capacity,
-                "flows_late": flows.late,
-                "followers_slow": flows.lost_by_followers + requests.lost_by_followers,
-                "lookups_overwritten": lookups.overwritten,
-                "requests_overwritten": requests.overwritten,
-                "request_words_over": requests.words_overflowed,
-                **vanished,
-            },
+            store_rows=self._store_rows(),
+            store_discards=self._store_discards(),
             otlp_points=self._otlp_points(),
             clickhouse=self._clickhouse_counts(),
             healthy=self._health.state is not HealthState.DEGRADED,
@@ -257,6 +241,29 @@ class Node:
             now=time.time(),
             watches=self.watches(),
         )
+
+    def _store_rows(self) -> dict[str, int]:
+        flows = self.flows.counts()
+        return {
+            **{f"flows_{name}": count for name, count in flows.live.items()},
+            "flows_history": flows.history,
+            "lookups": self.lookups.counts().rows,
+            "requests": self.requests.counts().rows,
+        }
+
+    def _store_discards(self) -> dict[str, int]:
+        flows, requests = self.flows.counts(), self.requests.counts()
+        vanished = self.pipeline.rooms.aggregator.vanished()
+        return {
+            "flows_overwritten": flows.overwritten,
+            "flows_over_capacity": flows.over_capacity,
+            "flows_late": flows.late,
+            "followers_slow": flows.lost_by_followers + requests.lost_by_followers,
+            "lookups_overwritten": self.lookups.counts().overwritten,
+            "requests_overwritten": requests.overwritten,
+            "request_words_over": requests.words_overflowed,
+            **{f"{record}_vanished": count for (_, record), count in vanished.items()},
+        }
 
     def _route_counts(self) -> Mapping[str, int]:
         return {} if self.routes is None else self.routes.counters()

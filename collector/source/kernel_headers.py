@@ -46,7 +46,7 @@ def write_headers(kernel_header: Path, own_headers: Path) -> Path:
 
 
 def make_private(folder: Path, base: Path) -> None:
-    """Each folder from `base` down to `folder`, for its owner alone (parents=True would give the umask's mode)."""
+    """Each folder from `base` down to `folder`, for its owner alone; mkdir with parents=True would follow the umask."""
     for step in reversed([folder, *(above for above in folder.parents if base in above.parents)]):
         step.mkdir(mode=0o700, exist_ok=True)
 
