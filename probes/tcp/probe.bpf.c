@@ -128,6 +128,9 @@ static __always_inline int on_end(void *context, const struct sock *sk, int from
 	} else if (from == TCP_STATE_SYN_RECV || from == TCP_STATE_CLOSE) {
 		COUNT(ACCOUNT_STATE_CHANGES, filtered); /* never established, or never connected */
 		return 0;
+	} else if (from == TCP_STATE_LISTEN) {
+		start_state(&state, FLOW_ROLE_LISTENER, FLOW_SOURCE_EVENTS); /* tcp_set_state is not called when it begins */
+		own_by_current(&state, OWNER_EVIDENCE_CLOSE);
 	} else {
 		start_state(&state, FLOW_ROLE_UNKNOWN, FLOW_SOURCE_EVENTS);
 	}

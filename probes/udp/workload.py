@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 from typing import Any
 
 TIMES = 23
@@ -12,6 +13,8 @@ SIZES = [17 + 40 * index for index in range(TIMES)]  # of the questions; the ans
 SEGMENT = 1000
 SEGMENTS = 23
 UDP_SEGMENT = 103  # include/uapi/linux/udp.h; not in Python's socket module
+# Programs that watch calls instead of packets count one call with UDP_SEGMENT as one datagram.
+PER_CALL = any(program.startswith("count_sent_") for program in sys.argv[1:])
 Expectation = dict[str, Any]
 
 
@@ -79,7 +82,8 @@ def send_in_segments() -> list[Expectation]:
         for _ in range(SEGMENTS):
             server.recv(1 << 16)
         sizes = [SEGMENT] * (SEGMENTS - 1) + [SEGMENT - 1]
-        return [expect(client, server, "client", sizes, []), expect(server, client, "server", [], sizes)]
+        sent = [sum(sizes)] if PER_CALL else sizes
+        return [expect(client, server, "client", sent, []), expect(server, client, "server", [], sizes)]
 
 
 if __name__ == "__main__":
