@@ -68,9 +68,12 @@ def read_slice(raw: bytes | msgspec.Raw) -> EndpointSlice:
     endpoints = []
     for one in shape.endpoints or ():
         reference = one.target_ref
-        pod = (reference.uid, reference.name) if reference is not None and reference.kind == "Pod" else ("", "")
+        uid, name = (reference.uid, reference.name) if reference is not None and reference.kind == "Pod" else ("", "")
         node = shared(one.node_name or "")
-        endpoints += [Endpoint(address, *pod, node) for address in read_addresses(one.addresses or ())]
+        for text in one.addresses or ():
+            address = read_address(text)
+            if address is not None:
+                endpoints.append(Endpoint(address, uid, name, node))
     service = (shape.metadata.labels or {}).get(SERVICE_OF_SLICE, "")
     return EndpointSlice(
         **identity_of(shape.metadata), service=shared(service), endpoints=tuple(endpoints), ports=read_ports(shape.ports)
