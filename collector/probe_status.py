@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 class ProbeState(enum.Enum):
     RUNNING = "running"
     REFUSED = "refused"  # this kernel, these privileges or its own files do not let it run
-    DISABLED = "disabled"  # switched off by the user
+    DISABLED = "disabled"  # switched off by the user, or of no use where the agent lives
     STOPPED = "stopped"  # ran, and was over its budget or wrong in Python
     REPLAYED = "replayed"  # its records come from a recording
 

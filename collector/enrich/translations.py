@@ -50,8 +50,10 @@ class Translations:
 
     def __init__(self, maximum: int = 65536, kept_seconds: float = 120) -> None:
         self._maximum, self._kept_ns = 2 * maximum, int(kept_seconds * NANOSECONDS)
-        self._keys = np.zeros(0, np.uint64)  # sorted, each once; columns apart, as searching copies a field of a structured array
-        self._views = np.zeros(0, VIEW)
+        self._keys = np.zeros(0, np.uint64)  # sorted, each once
+        self._slots = np.zeros(0, np.int32)  # where the view of each key lies: views stay where they are, as they are large
+        self._views = np.zeros(1024, VIEW)
+        self._used = 0
         self._swept_at = 0
         self.evicted = 0
 
@@ -67,8 +69,8 @@ class Translations:
         if len(told):
             self._take(*views_of(told))
         for row in batch.rows[events == TABLE_READ]:
-            missed = (self._views["seen_at"] < row["since"]) & (self._views["ended_at"] == 0)
-            self._views["ended_at"][missed] = row["observed_at"]
+            views = self._views[: self._used]
+            views["ended_at"][(views["seen_at"] < row["since"]) & (views["ended_at"] == 0)] = row["observed_at"]
         self._sweep(now)
 
     def find(self, keys: Column, netns: Column, loopback: Column, opened_at: Column, at: Column) -> OtherEnds | None:
@@ -81,7 +83,7 @@ class Translations:
             return None
         place = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
         rows = np.flatnonzero(self._keys[place] == keys)
-        found = self._views[place[rows]]
+        found = self._views[self._slots[place[rows]]]
         valid = (found["since"] <= at[rows]) & ((found["ended_at"] == 0) | (found["ended_at"] >= opened_at[rows]))
         valid &= ~loopback[rows] | (found["netns"] == netns[rows])
         if not valid.any():
@@ -107,7 +109,7 @@ class Translations:
     def _begin(self, keys: Column, views: Rows, existing: Column) -> None:
         """existing: told again, or for the first time, by a reading of the whole table."""
         place, found = self._locate(keys)
-        known, told = place[found], views[found]
+        known, told = self._slots[place[found]], views[found]
         again = existing[found] & (self._views["ended_at"][known] == 0) & self._same(known, told)
         self._views["seen_at"][known[again]] = told["seen_at"][again]
         self._views[known[~again]] = told[~again]
@@ -115,7 +117,7 @@ class Translations:
 
     def _end(self, keys: Column, views: Rows) -> None:
         place, found = self._locate(keys)
-        known, told = place[found], views[found]
+        known, told = self._slots[place[found]], views[found]
         same = self._same(known, told)
         self._views["ended_at"][known[same]] = told["ended_at"][same]
         self._insert(place[~found], keys[~found], views[~found])
@@ -127,30 +129,38 @@ class Translations:
             return place, np.zeros(len(keys), bool)
         return place, np.asarray(self._keys[np.minimum(place, len(self._keys) - 1)] == keys)
 
-    def _same(self, places: Column, views: Rows) -> Column:
+    def _same(self, slots: Column, views: Rows) -> Column:
         """Whether the views there lead to the same other end."""
-        known = self._views[places]
+        known = self._views[slots]
         return np.asarray(np.logical_and.reduce([known[name] == views[name] for name in OTHER_END]))
 
     def _insert(self, place: Column, keys: Column, views: Rows) -> None:
-        if len(keys):
-            self._keys = np.insert(self._keys, place, keys)
-            self._views = np.insert(self._views, place, views)
+        if not len(keys):
+            return
+        end = self._used + len(keys)
+        if end > len(self._views):
+            self._views = np.concatenate([self._views, np.zeros(end, VIEW)])  # at least twice as many
+        self._views[self._used : end] = views
+        self._keys = np.insert(self._keys, place, keys)
+        self._slots = np.insert(self._slots, place, np.arange(self._used, end, dtype=np.int32))
+        self._used = end
 
     def _sweep(self, now: int) -> None:
         """Looks at all, so not each time."""
         if len(self._keys) <= self._maximum and now < self._swept_at + SWEEP_NS:
             return
         self._swept_at = now
-        ended_at = self._views["ended_at"]
+        ended_at, seen_at = self._views["ended_at"][self._slots], self._views["seen_at"][self._slots]
         kept = np.flatnonzero((ended_at == 0) | (ended_at + np.uint64(self._kept_ns) >= np.uint64(now)))
         surplus = len(kept) - self._maximum
         if surplus > 0:
             surplus += self._maximum // 4  # so that there is room for a while
             self.evicted += (surplus + 1) // 2
-            order = np.lexsort((self._views["seen_at"][kept], ended_at[kept] == 0))
+            order = np.lexsort((seen_at[kept], ended_at[kept] == 0))
             kept = np.sort(kept[order[surplus:]])
-        self._keys, self._views = self._keys[kept], self._views[kept]
+        if len(kept) < len(self._keys):
+            self._keys, self._views = self._keys[kept], self._views[self._slots[kept]]
+            self._slots, self._used = np.arange(len(kept), dtype=np.int32), len(kept)
 
 
 def view_keys(transport: Column, own: Column, own_port: Column, remote: Column, remote_port: Column) -> Column:

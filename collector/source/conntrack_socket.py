@@ -21,13 +21,22 @@ ATTACH_FILTER, RECEIVE_BUFFER_FORCE = 26, 33  # SO_ATTACH_FILTER, SO_RCVBUFFORCE
 CLONE_NEWNET = 0x40000000
 LARGEST_DATAGRAM = 1 << 16
 EVENTS_BUFFER, TABLE_BUFFER = 4 << 20, 1 << 20
+OWN_NAMESPACE = Path("/proc/thread-self/ns/net")
+MOVE = "Run in the host's network (hostNetwork: true), or grant CAP_SYS_ADMIN."
 GRANT = "Run as root, or grant CAP_NET_ADMIN; `--disable conntrack` goes without."
 NO_SUCH_KERNEL = "Load the module nf_conntrack_netlink where translated connections shall be followed, or --disable conntrack."
 
 
+class ElsewhereError(LoadError):
+    """Addresses are rewritten in a network namespace that this process is not in, and may not enter."""
+
+
 def open_in_namespace(namespace: Path) -> socket.socket:
-    """A netlink socket of that network namespace (a file such as /proc/1/ns/net). LoadError says why not."""
-    if own_namespace() == inode_of(namespace):
+    """A netlink socket of that network namespace (a file such as /proc/1/ns/net). LoadError says why not.
+
+    One that may not even be looked at is taken for our own: the agent is no container then, or one that shows it nothing.
+    """
+    if inode_of(namespace) == inode_of(OWN_NAMESPACE):
         return open_netlink()
     opened: list[socket.socket | LoadError] = []
     worker = threading.Thread(target=lambda: opened.append(enter_and_open(namespace)))  # setns(2) moves one thread only
@@ -38,14 +47,12 @@ def open_in_namespace(namespace: Path) -> socket.socket:
     return opened[0]
 
 
-def own_namespace() -> int:
-    return inode_of(Path("/proc/thread-self/ns/net"))
-
-
 def inode_of(namespace: Path) -> int:
-    """The number by which the kernel calls a network namespace; 0 when it may not be looked at."""
+    """The number by which the kernel calls a network namespace, our own when that one may not be looked at; 0 for none."""
     try:
         return namespace.stat().st_ino
+    except PermissionError:
+        return OWN_NAMESPACE.stat().st_ino
     except OSError:
         return 0
 
@@ -54,11 +61,11 @@ def enter_and_open(namespace: Path) -> socket.socket | LoadError:
     try:
         place = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        return LoadError(f"{namespace} cannot be opened: {error.strerror}.", "Run in the host's network (hostNetwork: true).")
+        return ElsewhereError(f"{namespace} cannot be opened: {error.strerror}.", MOVE)
     try:
         if ctypes.CDLL(None, use_errno=True).setns(place, CLONE_NEWNET) != 0:
-            cause = f"The network namespace of {namespace} cannot be entered: {os.strerror(ctypes.get_errno())}."
-            return LoadError(cause, "Run in the host's network (hostNetwork: true), or grant CAP_SYS_ADMIN.")
+            why = os.strerror(ctypes.get_errno())
+            return ElsewhereError(f"Addresses are rewritten in the host's network, which cannot be entered: {why}.", MOVE)
         return open_netlink()
     except LoadError as error:
         return error

@@ -21,7 +21,16 @@ from collector.clock import NANOSECONDS, Clock
 from collector.errors import LoadError
 from collector.probe_status import HookStatus, ProbeState, ProbeStatus
 from collector.source.conntrack_messages import STATUS_DESTINATION, STATUS_SOURCE, Messages, ask_for_table, read_messages
-from collector.source.conntrack_socket import TABLE_BUFFER, inode_of, open_in_namespace, receive, refusal, subscribe, widen_buffer
+from collector.source.conntrack_socket import (
+    TABLE_BUFFER,
+    ElsewhereError,
+    inode_of,
+    open_in_namespace,
+    receive,
+    refusal,
+    subscribe,
+    widen_buffer,
+)
 
 log = logging.getLogger(__name__)
 
@@ -117,8 +126,10 @@ class ConntrackSource:
             raise refusal(answer.error)
 
     def _refuse(self, error: LoadError) -> None:
+        """An agent with a network of its own is whole without this probe; anything else that is in the way is a fault."""
         self.close()
-        self._status = ProbeStatus(PROBE, QUESTION, ProbeState.REFUSED, cause=error.cause, remedy=error.remedy)
+        state = ProbeState.DISABLED if isinstance(error, ElsewhereError) else ProbeState.REFUSED
+        self._status = ProbeStatus(PROBE, QUESTION, state, cause=error.cause, remedy=error.remedy)
 
     def read(self) -> list[Batch]:
         """What began and ended since the last call, and as much of the table as has arrived."""

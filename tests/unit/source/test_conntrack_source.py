@@ -35,7 +35,7 @@ def test_a_namespace_that_cannot_be_opened_is_said_with_a_remedy(tmp_path: Path)
     source = ConntrackSource(FixedClock(0), tmp_path / "absent", tmp_path)
     source.open()
     [status] = source.statuses()
-    assert status.state is ProbeState.REFUSED
+    assert status.state is ProbeState.DISABLED
     assert "No such file" in status.cause
     assert "hostNetwork" in status.remedy
     assert source.read() == []
