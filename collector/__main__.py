@@ -58,6 +58,12 @@ COMMANDS = (
     Command("top", "collector.terminal.top", "what services are asked most right now", "top --sort p99"),
     Command("lookups", "collector.terminal.lookups", "name lookups seen by the running agent", "lookups -o json"),
     Command("probes", "collector.terminal.probes", "probes of the running agent and their books", "probes"),
+    Command(
+        "probe",
+        "collector.workshop.command",
+        "write, check, try, load and unload probes of your own",
+        "probe new mine --hook tracepoint:sched:sched_process_exit",
+    ),
     Command("workloads", "collector.terminal.workloads", "workloads known to the running agent", "workloads"),
     Command("processes", "collector.terminal.processes", "processes known to the running agent", "processes"),
     Command("map", "collector.terminal.map", "who talks to whom", "map"),

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError, model_validator
 
+from collector.catalog.manifest_place import line_of
 from collector.errors import ManifestError
 from collector.instruments import DURATION_BUCKETS, AttributeValue, Instrument, InstrumentKind
 
@@ -209,6 +210,9 @@ def parse_manifest(text: str, where: str) -> Manifest:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(step) for step in first["loc"]) or "the whole"
         more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise ManifestError(f"{where}: {place}: {first['msg']}{more}.", "docs/adding-a-probe.md lists every key.") from None
+        line = line_of(text, first["loc"])
+        raise ManifestError(
+            f"{where}:{line}: {place}: {first['msg']}{more}.", "docs/adding-a-probe.md lists every key."
+        ) from None
     except (ValueError, RecursionError) as error:  # TOMLDecodeError, a number of 5,000 digits, a thousand brackets
         raise ManifestError(f"{where} is not valid TOML: {error}.") from None

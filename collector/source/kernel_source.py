@@ -5,50 +5,24 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from collector.accounts import Book
-from collector.batch import Batch, Schema
+from collector.batch import Batch
 from collector.catalog.probe_folder import Probe, find_folders, read_manifest
-from collector.clock import NANOSECONDS, Clock
+from collector.clock import Clock
 from collector.errors import HoneyguideError, ProbeError
 from collector.probe_budget import ProbeUse
 from collector.probe_status import ProbeState, ProbeStatus, ProgramCost
-from collector.source.core_compiler import CompilerSettings
-from collector.source.hook_support import read_kernel_facts
-from collector.source.libbpf import Libbpf, load_libbpf
-from collector.source.loaded_probe import LoadedProbe, LoadSettings
-from collector.source.probe_opening import ProbeOpener
-from collector.source.program_object import RINGBUF
+from collector.source.libbpf import Libbpf
+from collector.source.loaded_probe import LoadedProbe
+from collector.source.probe_opening import ProbeOpener, SourceSettings, make_opener
 from collector.source.program_statistics import RunTimeStatistics, read_runs
 
 log = logging.getLogger(__name__)
-
-NOT_SUPPORTED = 0  # libbpf_probe_bpf_map_type; the same for want of permission, but then nothing will load anyway
-Seed = Callable[[Schema], Batch]
-
-
-@dataclass(frozen=True, slots=True)
-class SourceSettings:
-    """places: folders that hold probe folders. wanted: probe names, empty for all. seeds: `feeds` of a record -> what
-    was there before the agent, read from files. elsewhere: names in `wanted` that another source serves.
-    perf_if_needed: perf buffers on kernels without BPF ring buffers (5.8). compiler: for probes whose source alone is there;
-    without it they cannot run.
-    """
-
-    places: Sequence[Path]
-    load: LoadSettings
-    snapshot_interval_ns: int = 5 * NANOSECONDS
-    wanted: frozenset[str] = frozenset()
-    disabled: frozenset[str] = frozenset()
-    seeds: dict[str, Seed] = field(default_factory=dict)
-    elsewhere: frozenset[str] = frozenset()
-    statistics: bool = False
-    perf_if_needed: bool = False
-    compiler: CompilerSettings | None = None
 
 
 class KernelSource:
@@ -82,12 +56,8 @@ class KernelSource:
 
     def open(self) -> None:
         """HoneyguideError when libbpf is missing or no probe at all can run."""
-        libbpf = self._libbpf = load_libbpf()
-        facts = read_kernel_facts()
-        load = replace(self._settings.load, cgroup_root=facts.cgroup_root, one_uprobe_link=facts.one_uprobe_link)
-        if self._settings.perf_if_needed and libbpf.plain("libbpf_probe_bpf_map_type", RINGBUF, None) == NOT_SUPPORTED:
-            load = replace(load, perf_buffer=True)
-        self._opener = ProbeOpener(libbpf, facts, load, self._settings.compiler)
+        self._opener = make_opener(self._settings)
+        libbpf = self._libbpf = self._opener.libbpf
         folders = find_folders(self._settings.places)
         self._refuse_unknown(folders)
         try:

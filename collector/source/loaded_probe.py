@@ -228,6 +228,14 @@ class LoadedProbe:
             self._sweeps_wanted[program] = wanted
             read_iterator(self._libbpf, self._iterators[program], np.dtype("u1"))
 
+    @property
+    def compile_cost(self) -> str:
+        """For people; '' when bcc had nothing to do with it."""
+        if self._ready is None:
+            return ""
+        took, peak = self._ready.seconds, self._ready.peak_kib / 1024
+        return f" (compiled by bcc in {took:.1f} s, {peak:.0f} MiB at most, in another process)"
+
     def variable(self, name: str) -> int:
         """The value now of a global number of the program; 0 when it has none of that name."""
         place = next((entry for entry in self.probe.variables if entry.name == name), None)

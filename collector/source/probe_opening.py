@@ -3,16 +3,43 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from collector.batch import Batch, Schema
 from collector.catalog.probe_folder import Probe, object_path, read_bcc_probe, read_manifest, read_probe
+from collector.clock import NANOSECONDS
 from collector.source.bcc_module import BCC_SOURCE, compile_bcc
 from collector.source.core_compiler import SOURCE, CompilerSettings, compile_core
 from collector.source.hook_choice import load_bcc_probe, load_probe
-from collector.source.hook_support import KernelFacts
-from collector.source.libbpf import Libbpf
+from collector.source.hook_support import KernelFacts, read_kernel_facts
+from collector.source.libbpf import Libbpf, load_libbpf
 from collector.source.loaded_probe import LoadedProbe, LoadSettings
+from collector.source.program_object import RINGBUF
+
+NOT_SUPPORTED = 0  # libbpf_probe_bpf_map_type; the same for want of permission, but then nothing will load anyway
+Seed = Callable[[Schema], Batch]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """places: folders that hold probe folders. wanted: probe names, empty for all. seeds: `feeds` of a record -> what
+    was there before the agent, read from files. elsewhere: names in `wanted` that another source serves.
+    perf_if_needed: perf buffers on kernels without BPF ring buffers (5.8). compiler: for probes whose source alone is there;
+    without it they cannot run.
+    """
+
+    places: Sequence[Path]
+    load: LoadSettings
+    snapshot_interval_ns: int = 5 * NANOSECONDS
+    wanted: frozenset[str] = frozenset()
+    disabled: frozenset[str] = frozenset()
+    seeds: dict[str, Seed] = field(default_factory=dict)
+    elsewhere: frozenset[str] = frozenset()
+    statistics: bool = False
+    perf_if_needed: bool = False
+    compiler: CompilerSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +76,12 @@ class ProbeOpener:
         if self.compiler is not None and self._source(folder) == SOURCE:
             return read_probe(folder, self.facts.types, compile_core(folder, self.compiler).content)
         return read_probe(folder, self.facts.types)
+
+
+def make_opener(settings: SourceSettings) -> ProbeOpener:
+    """For the running kernel; HoneyguideError when libbpf is missing."""
+    libbpf, facts = load_libbpf(), read_kernel_facts()
+    load = replace(settings.load, cgroup_root=facts.cgroup_root, one_uprobe_link=facts.one_uprobe_link)
+    if settings.perf_if_needed and libbpf.plain("libbpf_probe_bpf_map_type", RINGBUF, None) == NOT_SUPPORTED:
+        load = replace(load, perf_buffer=True)
+    return ProbeOpener(libbpf, facts, load, settings.compiler)

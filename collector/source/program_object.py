@@ -19,6 +19,7 @@ from collector.source.libbpf import (
     UprobeOptions,
 )
 from collector.source.uprobe_link import TRACE_UPROBE_MULTI, link_functions
+from collector.source.verifier_words import explain_log
 
 RINGBUF, PERF_EVENT_ARRAY = 27, 4
 PERCPU_TYPES = (5, 6, 10, 21)  # enum bpf_map_type: PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH, PERCPU_CGROUP_STORAGE
@@ -127,13 +128,20 @@ class ProgramObject:
         try:
             self.libbpf.call("bpf_object__load", self.handle)
         except LibbpfError as error:
+            verdict = explain_log("\n".join(self._spoken()))
+            if verdict is not None:
+                raise LoadError(f"{self.name}: the kernel refused it: {verdict.cause}.", verdict.remedy) from None
             raise LoadError(f"{self.name}: the kernel refused it: {self._reason(error)}") from None
         finally:
             self._logs.clear()
 
+    def _spoken(self) -> list[str]:
+        """The verifier's log of each program that it spoke about."""
+        return [log.value.decode(errors="replace") for log in self._logs if log.value]  # type: ignore[attr-defined]
+
     def _reason(self, error: LibbpfError) -> str:
         """The last words of the verifier when it spoke, libbpf's first warning otherwise."""
-        spoken = [log.value.decode(errors="replace") for log in self._logs if log.value]  # type: ignore[attr-defined]
+        spoken = self._spoken()
         lines = [line for line in (spoken[-1] if spoken else "").splitlines() if line and not line.startswith("processed ")]
         told = [line.removeprefix("libbpf: ") for line in self.libbpf.take_log()]
         warnings = [line for line in told if not any(noise in line for noise in NOISE)]

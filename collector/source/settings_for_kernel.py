@@ -11,9 +11,10 @@ from collector.clock import NANOSECONDS, Clock
 from collector.settings import Settings
 from collector.source.conntrack_source import ConntrackSource
 from collector.source.core_compiler import CompilerSettings
-from collector.source.kernel_source import KernelSource, Seed, SourceSettings
+from collector.source.kernel_source import KernelSource
 from collector.source.loaded_probe import LoadSettings
 from collector.source.node_source import NodeSource
+from collector.source.probe_opening import Seed, SourceSettings
 
 # What manifests may refer to in [maps] and [variables].
 KERNEL_SETTINGS = ("max_connections", "max_udp_flows", "dns_ports")

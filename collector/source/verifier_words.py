@@ -17,17 +17,19 @@ class Meaning(NamedTuple):
     remedy: str
 
 
+NULL = Meaning(
+    re.compile(r"invalid mem access '(map_value|mem|ringbuf_mem|sock\w*|alloc_mem)_or_null'"),
+    "it uses a pointer that may be NULL",
+    "Check the result of a map look-up or a reservation before using it: if (!pointer) return 0;",
+)
+NUMBER = Meaning(
+    re.compile(r"(?P<register>R\d+) invalid mem access '(scalar|inv)'"),
+    "it reads memory through a number that the kernel does not know as a pointer",
+    "Read kernel memory with BPF_CORE_READ or bpf_probe_read_kernel, user memory with bpf_probe_read_user.",
+)
 MEANINGS = (
-    Meaning(
-        re.compile(r"invalid mem access '(map_value|mem|ringbuf_mem|sock\w*|alloc_mem)_or_null'"),
-        "it uses a pointer that may be NULL",
-        "Check the result of a map look-up or a reservation before using it: if (!pointer) return 0;",
-    ),
-    Meaning(
-        re.compile(r"invalid mem access '(scalar|inv)'"),
-        "it reads memory through a number that the kernel does not know as a pointer",
-        "Read kernel memory with BPF_CORE_READ or bpf_probe_read_kernel, user memory with bpf_probe_read_user.",
-    ),
+    NULL,
+    NUMBER,
     Meaning(
         re.compile(r"Unreleased reference"),
         "a record is reserved and on some way neither submitted nor discarded",
@@ -95,8 +97,17 @@ def explain_log(log: str) -> Verdict | None:
         for meaning in MEANINGS:
             if not lines[index].startswith(";") and meaning.pattern.search(lines[index]):
                 place = source_place(lines[:index])
-                return Verdict(f"{place}{meaning.cause} (the verifier: {lines[index].strip()})", meaning.remedy)
+                known = NULL if meaning is NUMBER and holds_null(lines[:index], lines[index]) else meaning
+                return Verdict(f"{place}{known.cause} (the verifier: {lines[index].strip()})", known.remedy)
     return None
+
+
+def holds_null(lines: list[str], verdict: str) -> bool:
+    """Whether the register that the verdict names was last seen to be 0: the way on which a check found NULL and went on."""
+    found = NUMBER.pattern.search(verdict)
+    state = re.compile(rf"\b{found['register']}(?:_\w+)?=(?P<value>\S+)") if found else None
+    values = (match["value"] for line in reversed(lines) if state is not None and (match := state.search(line)))
+    return next(values, "").rstrip(")") in ("0", "inv0", "P0")
 
 
 def source_place(lines: list[str]) -> str:

@@ -14,6 +14,7 @@ from collector.errors import HoneyguideError
 Parameters = Mapping[str, str | Sequence[str]]
 SECONDS_TO_CONNECT = 5.0
 SECONDS_TO_ANSWER = 30.0
+SECONDS_TO_COMPILE = 150.0
 SECONDS_OF_SILENCE = 60.0  # of a stream, which says something every 15 seconds
 PREFIX = "/api/v1"
 START_IT = "Start one (sudo honeyguide run), or say where it is: --url http://HOST:PORT or HONEYGUIDE_URL."
@@ -50,6 +51,15 @@ class AgentClient:
             raise self._stranger()
         return content
 
+    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The JSON answer to POST /api/v1<path>; compiling a probe may take a while."""
+        with self._answer(path, {}, SECONDS_TO_COMPILE, method="POST", body=body) as answer:
+            answer.read()
+            content = answer.json()
+        if not isinstance(content, dict):
+            raise self._stranger()
+        return content
+
     def text(self, path: str, parameters: Parameters) -> Iterator[str]:
         """The answer as it comes, in pieces: NDJSON or CSV."""
         with self._answer(path, parameters) as answer:
@@ -69,10 +79,12 @@ class AgentClient:
         raise HoneyguideError(f"The agent at {self._url} is gone.", "Look at its log.")
 
     @contextmanager
-    def _answer(self, path: str, parameters: Parameters, silence: float = SECONDS_TO_ANSWER) -> Iterator[httpx.Response]:
+    def _answer(
+        self, path: str, parameters: Parameters, silence: float = SECONDS_TO_ANSWER, *, method: str = "GET", body: Any = None
+    ) -> Iterator[httpx.Response]:
         timeout = httpx.Timeout(SECONDS_TO_ANSWER, connect=SECONDS_TO_CONNECT, read=silence)
         try:
-            with self._http.stream("GET", PREFIX + path, params=dict(parameters), timeout=timeout) as answer:
+            with self._http.stream(method, PREFIX + path, params=dict(parameters), json=body, timeout=timeout) as answer:
                 if answer.status_code != httpx.codes.OK:
                     answer.read()
                     raise self._refusal(answer)
@@ -97,6 +109,8 @@ class AgentClient:
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             return HoneyguideError(f"The agent at {self._url} wants its token.", "Set HONEYGUIDE_TOKEN, or use --token-file.")
         named = f"--{parameter.replace('_', '-')}: " if parameter and answer.status_code == httpx.codes.BAD_REQUEST else ""
+        if allowed and not parameter:
+            return HoneyguideError(reason, allowed)
         return HoneyguideError(f"{named}{reason}", f"Allowed: {allowed}." if allowed else "")
 
     def _stranger(self) -> HoneyguideError:

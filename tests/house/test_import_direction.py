@@ -25,10 +25,11 @@ ROOMS: Mapping[str, set[str]] = {
     "kubernetes": set(),
     "terminal": set(),
     "doctor": {"source", "catalog", "runtimes"},
+    "workshop": {"source", "catalog", "decode", "aggregate", "terminal"},
     "commands": set(),
 }
-# Commands start the agent, so these two may import what wires the rooms together.
-ABOVE_THE_ROOMS = {"doctor", "commands"}
+# Commands start the agent, so these may import what wires the rooms together.
+ABOVE_THE_ROOMS = {"doctor", "workshop", "commands"}
 
 
 def room_of(module: str) -> str:

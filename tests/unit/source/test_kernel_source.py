@@ -10,8 +10,9 @@ import pytest
 from collector.clock import FixedClock
 from collector.errors import HoneyguideError
 from collector.probe_status import ProbeState, ProbeStatus
-from collector.source.kernel_source import KernelSource, SourceSettings
+from collector.source.kernel_source import KernelSource
 from collector.source.loaded_probe import LoadSettings
+from collector.source.probe_opening import SourceSettings
 
 pytestmark = pytest.mark.skipif(ctypes.util.find_library("bpf") is None, reason="libbpf is not installed")
 MANIFEST = """

@@ -1,0 +1,41 @@
+/* 500 records for each SIGUSR1, each with a number of its own. */
+#include "probe.bpf.h"
+
+enum account { ACCOUNT_SIGNALS, ACCOUNT_COUNT };
+
+struct signal_sent {
+	boot_ns observed_at;
+	cgroup_id cgroup;
+	__u64 number;
+};
+
+ACCOUNTS(ACCOUNT_COUNT);
+RECORD_RING(signals, struct signal_sent);
+
+__u64 sent = 0;
+
+static __always_inline void send_one(void *ctx)
+{
+	struct signal_sent *record;
+
+	COUNT(ACCOUNT_SIGNALS, seen);
+	record = RESERVE(signals, ACCOUNT_SIGNALS);
+	if (!record)
+		return;
+	record->observed_at = bpf_ktime_get_boot_ns();
+	record->cgroup = bpf_get_current_cgroup_id();
+	record->number = __sync_fetch_and_add(&sent, 1);
+	SUBMIT(signals, record, ACCOUNT_SIGNALS, ctx);
+}
+
+SEC("tp_btf/signal_generate")
+int on_signal(void *ctx)
+{
+	int index;
+
+	if ((__s32)((__u64 *)ctx)[0] != 10) /* SIGUSR1 */
+		return 0;
+	for (index = 0; index < 500; index++)
+		send_one(ctx);
+	return 0;
+}
