@@ -26,8 +26,8 @@ Seed = Callable[[Schema], Batch]
 class SourceSettings:
     """places: folders that hold probe folders. wanted: probe names, empty for all. seeds: `feeds` of a record -> what
     was there before the agent, read from files. elsewhere: names in `wanted` that another source serves.
-    perf_if_needed: perf buffers on kernels without BPF ring buffers (5.8). compiler: for probes whose source
-    alone is there; without it they cannot run.
+    perf_if_needed: perf buffers on kernels without BPF ring buffers (5.8). compiler: for probes whose source alone is there;
+    without it they cannot run.
     """
 
     places: Sequence[Path]
