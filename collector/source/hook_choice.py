@@ -1,8 +1,9 @@
-"""Chooses, for every hook of a probe, the first alternative that this kernel takes."""
+"""Chooses the first way of a probe that this kernel takes and, for every hook of it, the first alternative."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from collector.catalog.manifest import Hook
 from collector.catalog.probe_folder import Probe
@@ -18,11 +19,25 @@ REMEDY = "`honeyguide doctor` shows what this kernel and these privileges allow.
 
 
 def load_probe(probe: Probe, libbpf: Libbpf, settings: LoadSettings, facts: KernelFacts) -> LoadedProbe:
-    """The probe, running. First the alternatives that look possible; when the kernel refuses them, each on its own.
+    """The probe, running, by the first of its ways that can be; LoadError names every way and what it lacks."""
+    check_settings(probe, settings)
+    ways = probe.manifest.ways
+    if not ways:
+        return load_way(probe, libbpf, settings, facts)
+    refusals = []
+    for way in ways:
+        try:
+            return load_way(replace(probe, manifest=probe.manifest.of_way(way)), libbpf, settings, facts)
+        except LoadError as error:
+            refusals.append(f"{way}: {error.cause}")
+    raise LoadError(f"{probe.name}: none of its ways is open here: {' | '.join(refusals)}", REMEDY)
+
+
+def load_way(probe: Probe, libbpf: Libbpf, settings: LoadSettings, facts: KernelFacts) -> LoadedProbe:
+    """First the alternatives that look possible; when the kernel refuses them, each on its own.
 
     LoadError names, for the first hook that cannot be served, every alternative and its reason.
     """
-    check_settings(probe, settings)
     words = settings.forced_hooks.get(probe.name, ())
     sections = read_sections(probe, libbpf)
     forced = force_hooks(probe, sections, words)
