@@ -95,11 +95,12 @@ def test_gone_as_a_status_tells_all_again(cluster: ApiServerDouble) -> None:
     fill(cluster, 3)
     with watching(cluster) as watched:
         wait_for(watched.synced)
-        cluster.misbehave(refuse("pods", 503, times=2))
+        cluster.misbehave(refuse("pods", 503, times=1000))
         cluster.interrupt("pods", "cut")
         wait_for(lambda: not cluster.watching("pods"))
         cluster.delete("pods", "default", "web-0")
         cluster.store.forget_history()
+        cluster.faults.clear()
         wait_for(lambda: watched.sink.names() == {"web-1", "web-2"})
         expect_news(cluster, watched)
         assert watched.status().relists == {"gone": 1}
