@@ -109,10 +109,10 @@ def run_agent(settings: Settings) -> int:
             node.add_probe(probe)
         stack.callback(control.close)
         serve(settings, node, stack, control)
-        watch_cluster(settings, node, stack)
         agent = Agent(settings, source, node, control=control)
         with stopping_by_signal(agent.stop):
             agent.drain_once()
+            watch_cluster(settings, node, stack)
             print(describe_start(source.statuses(), node.address, time.monotonic() - started), flush=True)
             agent.run()
     return 0
