@@ -218,7 +218,6 @@ class Node:
 
     def _facts(self) -> SelfFacts:
         rooms = self.pipeline.rooms
-        evidence = {f"peer_by_{name}": count for name, count in self.peers.evidence().items()}
         return SelfFacts(
             books=self._books,
             statuses=self._statuses,
@@ -228,7 +227,7 @@ class Node:
             decoder_discards=self.pipeline.decoder_counters(),
             series=rooms.aggregator.counts(),
             rejected=dict(rooms.aggregator.rejected),
-            peers=evidence,
+            peers={f"peer_by_{name}": count for name, count in self.peers.evidence().items()},
             translations=(len(rooms.translations), self.peers.translated),
             identity_discards={**rooms.identities.counters(), **self.peers.counters(), **self._route_counts()},
             spans=self._span_counts(),
