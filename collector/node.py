@@ -310,7 +310,7 @@ class Node:
         if settings is not None:
             place = self.resources.place
             origin = Origin(place.get("k8s.node.name") or place.get("host.name", ""), self.workload, secrets.randbits(32))
-            feed = StoreFeed(self.flows, self.requests, self.lookups, self.lock)
+            feed = StoreFeed(self.flows, self.requests, self.lookups, self.lock, self.settings.clickhouse_tables)
             self.clickhouse = ClickHouseExporter(settings, origin, feed)
             self.clickhouse.start()
         return self.clickhouse

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -155,6 +155,12 @@ Server = Annotated[
     str, AfterValidator(_check_server), Kind("an http:// or https:// address without user and password, or empty", "URL")
 ]
 Identifier = Annotated[str, AfterValidator(_check_identifier), Kind("letters, digits and _", "NAME")]
+RowTables = Annotated[
+    tuple[Literal["flows", "requests", "lookups"], ...],
+    BeforeValidator(_split),
+    Field(min_length=1),
+    Kind("some of flows, requests, lookups, separated by commas", "TABLE,...", ",".join),
+]
 Text = Annotated[str, Field(max_length=128, pattern=r"^[\x21-\x7e]*$"), Kind("printable ASCII without spaces", "NAME")]
 OptionalFolder = Annotated[Path | None, Kind("a folder", "FOLDER", lambda value: str(value or ""))]
 Endpoint = Annotated[str, AfterValidator(_check_endpoint), Kind("an http:// or https:// address, or empty", "URL")]

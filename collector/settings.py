@@ -31,6 +31,7 @@ from collector.option_kinds import (
     Ports,
     ProbeNames,
     Ratio,
+    RowTables,
     Seconds,
     Server,
     Switch,
@@ -121,6 +122,7 @@ class Settings(BaseModel):
     clickhouse_url: Server = Field("", description="Send rows of flows, requests and lookups to this ClickHouse server (HTTP).")
     clickhouse_database: Identifier = Field("default", description="Database of its tables.")
     clickhouse_prefix: Identifier = Field("honeyguide_", description="What the tables' names begin with.")
+    clickhouse_tables: RowTables = Field(("flows", "requests", "lookups"), description="Which rows are sent.")
     clickhouse_user: Text = Field("", description="Who the agent is there; empty: the server's default user.")
     clickhouse_password: Password = Field(None, description="Its password. Not a flag: other users could read it.")
     clickhouse_password_file: OptionalFile = Field(None, description="File whose first line is the password.")
