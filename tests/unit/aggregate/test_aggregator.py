@@ -196,3 +196,27 @@ def test_records_of_a_map_are_known_by_its_key() -> None:
     aggregator.join(snapshot(port=[80, 443], event=[0, 0], bytes=[10, 20]))
     joined = aggregator.join(snapshot(port=[443, 80, 80], event=[0, 0, 1], bytes=[21, 12, 5]))
     assert joined["bytes_increase"].tolist() == [1, 2, 5]
+
+
+def test_removed_probe_leaves_nothing_and_others_stay() -> None:
+    aggregator = make(ROWS)
+    other = manifest({**ROWS, "name": "other.rows"}, ROWS, record=RECORD)
+    aggregator.add_probe("udp", other, {})
+    aggregator.add(snapshot(flow=[1], opened_at=[5], bytes=[10]), 1.0)
+    aggregator.remove_probe("udp")
+    assert [one.instrument.name for one in aggregator.snapshot()] == ["sample.rows"]
+    assert points(aggregator, "sample.rows")[0].value == 1.0
+    aggregator.remove_probe("tcp")
+    assert aggregator.snapshot() == []
+    aggregator.add_probe("tcp", manifest(ROWS, record=RECORD), {})
+    assert points(aggregator, "sample.rows") == []
+
+
+def test_histogram_that_the_kernel_counted_takes_each_value_as_often_as_it_occurred() -> None:
+    counted = {**TOOK, "value": "flow", "weight": "bytes", "unit": "us", "buckets": [1, 3, 7]}
+    aggregator = make(counted)
+    aggregator.add(snapshot(flow=[1, 7, 9], opened_at=[5, 5, 5], bytes=[10, 20, 0]), 1.0)
+    (point,) = points(aggregator, "sample.duration")
+    assert isinstance(point.value, HistogramValue)
+    assert point.value.counts == [10, 0, 20, 0]
+    assert point.value.sum == 150.0
