@@ -6,17 +6,16 @@ Each alternative of each hook is forced, the others as the agent would choose th
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from probe_trial import PROBES, differences, open_source
-from trial_record import Outcome, Trial
+from trial_record import Outcome, Trial, write_line
 
 from collector.catalog.manifest import Hook
 from collector.catalog.probe_folder import find_folders, read_manifest, read_probe
@@ -103,7 +102,8 @@ def main(words: Sequence[str]) -> None:
         transports = arguments.transports.split(",") if any(record.ring for record in manifest.record) else ["ring"]
         for transport in transports:
             for trial in try_probe(folder.name, manifest.hook, sections, transport):
-                print(json.dumps(asdict(trial)), flush=True)
+                sys.stdout.write(write_line(trial))
+                sys.stdout.flush()
 
 
 if __name__ == "__main__":
