@@ -72,7 +72,8 @@ def try_probe(probe: str, hooks: Sequence[Hook], sections: dict[str, str], trans
     for hook in hooks:
         for program in hook.alternatives:
             chosen = in_use.get(hook.purpose) == program
-            word = "" if chosen else word_for(program, hook, sections)
+            only_way = len(hook.alternatives) == 1 and not hook.optional
+            word = "" if chosen or (only_way and not in_use) else word_for(program, hook, sections)
             if word not in answers:
                 answers[word] = ask(probe, transport, word)
             where = (os.uname().release, probe, hook.purpose, program, sections[program], transport)
