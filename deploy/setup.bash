@@ -3,6 +3,8 @@
 
 # shellcheck disable=SC2034 # used by those who source this
 PACKAGES_TO_RUN=(clang llvm make libbpf-dev libbpf1 bpftool python3-venv python3-bpfcc)
+# shellcheck disable=SC2034
+PACKAGES_FOR_GUESTS=(qemu-system-x86 busybox-static cpio kmod xz-utils zstd lz4 util-linux)
 LOG=build/setup.log
 PYTHON=${PYTHON:-/usr/bin/python3} # the system's own: the one that sees Debian's bcc
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collector.doctor.finding import Finding, no, note, yes
+from collector.source.kernel_obstacle import CONFIDENTIAL, NO_BTF, lockdown_mode
 
 OLDEST_KERNEL = (5, 10)
 
@@ -92,12 +93,7 @@ def _btf(trees: Trees) -> Finding:
     path = trees.sys / "kernel/btf/vmlinux"
     if path.is_file():
         return yes("BTF", f"{path}, {path.stat().st_size / (1 << 20):.1f} MiB")
-    return no(
-        "BTF",
-        f"{path} is missing: the kernel does not describe its own types.",
-        "Run a kernel with CONFIG_DEBUG_INFO_BTF=y (Debian 11, Ubuntu 20.10, Fedora 31, RHEL 8.2 or newer);"
-        " in a container mount the host's /sys.",
-    )
+    return no("BTF", NO_BTF.cause, NO_BTF.remedy)
 
 
 def _tracefs(trees: Trees) -> Finding:
@@ -123,17 +119,10 @@ def _cgroups(trees: Trees) -> Finding:
 
 def _lockdown(trees: Trees) -> Finding:
     """kernel_lockdown(7): confidentiality forbids BPF to read kernel memory, integrity only to write user memory."""
-    text = read_text(trees.sys / "kernel/security/lockdown")
-    mode = re.search(r"\[(\w+)\]", text)
-    if mode is None:
-        return yes("lockdown", "off (the kernel shows no lockdown file)")
-    if mode[1] != "confidentiality":
-        return yes("lockdown", mode[1])
-    return no(
-        "lockdown",
-        "Mode confidentiality: programs may not read kernel memory, so nearly no probe can run.",
-        "Boot with lockdown=integrity (Secure Boot's usual mode), which does not hinder honeyguide.",
-    )
+    mode = lockdown_mode(trees.sys)
+    if mode == "confidentiality":
+        return no("lockdown", CONFIDENTIAL.cause, CONFIDENTIAL.remedy)
+    return yes("lockdown", mode or "off (the kernel shows no lockdown file)")
 
 
 def _compiler(trees: Trees) -> Finding:

@@ -27,10 +27,10 @@ class Report:
 
     @property
     def exit_status(self) -> int:
-        """0 every probe that is not switched off can run, 1 some cannot, 3 none can."""
+        """0 every probe that is not switched off can run, 1 some cannot, 3 none with a hook can: the agent does not start."""
         tried = [status for status in self.probes if status.state is not ProbeState.DISABLED]
         running = sum(status.state is ProbeState.RUNNING for status in tried)
-        if not running:
+        if not any(status.hooks for status in tried):
             return NONE_RUN
         return ALL_RUN if running == len(tried) else SOME_RUN
 

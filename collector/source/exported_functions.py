@@ -104,6 +104,8 @@ def read_functions(content: Content, names: Collection[str]) -> tuple[dict[str, 
 def all_offsets(code: Sequence[tuple[int, ...]], addresses: Column) -> frozenset[int]:
     found: set[int] = set()
     for _, _, offset, start, _, size, *_ in code:
+        if start + size + offset >= 1 << 64:
+            raise ValueError("its code lies beyond all memory")
         inside = addresses[(addresses >= start) & (addresses < start + size)]
         found.update((inside - np.uint64(start) + np.uint64(offset)).tolist())
     return frozenset(found)
@@ -115,6 +117,8 @@ def read_headers(content: Content, form: struct.Struct, table_at: int, count_at:
     size, count = struct.unpack_from("<HH", content, count_at)
     if size != form.size:
         raise ValueError(f"its headers have {size} bytes instead of {form.size}")
+    if table + size * count > len(content):
+        raise ValueError("its headers lie beyond its end")
     return [form.unpack_from(content, table + size * index) for index in range(count)]
 
 

@@ -66,6 +66,8 @@ class KernelSource:
         except BaseException:
             self.close()
             raise
+        if not self._loaded and self._opener.obstacle:
+            raise HoneyguideError(f"No probe can run here. {self._opener.obstacle.cause}", self._opener.obstacle.remedy)
         if not self._loaded:
             causes = (
                 "; ".join(f"{status.probe}: {status.cause}" for status in self._statuses.values()) or "no probe folder was found"

@@ -10,14 +10,17 @@ from pathlib import Path
 from collector.batch import Batch, Schema
 from collector.catalog.probe_folder import Probe, object_path, read_bcc_probe, read_manifest, read_probe
 from collector.clock import NANOSECONDS
+from collector.errors import LoadError
 from collector.source.bcc_module import BCC_SOURCE, compile_bcc
 from collector.source.core_compiler import SOURCE, CompilerSettings, compile_core
 from collector.source.hook_choice import load_bcc_probe, load_probe
 from collector.source.hook_support import KernelFacts, read_kernel_facts
+from collector.source.kernel_obstacle import Obstacle, find_obstacle, lockdown_mode
 from collector.source.libbpf import Libbpf, load_libbpf
 from collector.source.loaded_probe import LoadedProbe, LoadSettings
 from collector.source.program_object import RINGBUF
 
+ARRAY = 2  # enum bpf_map_type
 NOT_SUPPORTED = 0  # libbpf_probe_bpf_map_type; the same for want of permission, but then nothing will load anyway
 Seed = Callable[[Schema], Batch]
 
@@ -50,9 +53,18 @@ class ProbeOpener:
     facts: KernelFacts
     load: LoadSettings
     compiler: CompilerSettings | None = None
+    obstacle: Obstacle | None = None
 
     def open(self, folder: Path) -> LoadedProbe:
         """ProbeError when the folder, the compiler or the kernel is against it; nothing stays behind then."""
+        try:
+            return self._open(folder)
+        except LoadError as error:
+            if self.obstacle is None:
+                raise
+            raise LoadError(f"{error.cause} {self.obstacle.cause}", self.obstacle.remedy) from None
+
+    def _open(self, folder: Path) -> LoadedProbe:
         if self.compiler is not None and self._source(folder) == BCC_SOURCE:
             return self._open_bcc(folder, self.compiler)
         return load_probe(self._read(folder), self.libbpf, self.load, self.facts)
@@ -82,6 +94,9 @@ def make_opener(settings: SourceSettings) -> ProbeOpener:
     """For the running kernel; HoneyguideError when libbpf is missing."""
     libbpf, facts = load_libbpf(), read_kernel_facts()
     load = replace(settings.load, cgroup_root=facts.cgroup_root, one_uprobe_link=facts.one_uprobe_link)
-    if settings.perf_if_needed and libbpf.plain("libbpf_probe_bpf_map_type", RINGBUF, None) == NOT_SUPPORTED:
+    no_rings = libbpf.plain("libbpf_probe_bpf_map_type", RINGBUF, None) == NOT_SUPPORTED
+    if settings.perf_if_needed and no_rings:
         load = replace(load, perf_buffer=True)
-    return ProbeOpener(libbpf, facts, load, settings.compiler)
+    lacks_rings = no_rings and not load.perf_buffer and libbpf.plain("libbpf_probe_bpf_map_type", ARRAY, None) == 1
+    obstacle = find_obstacle(facts.types is not None, lockdown_mode(facts.sys_root), lacks_rings)
+    return ProbeOpener(libbpf, facts, load, settings.compiler, obstacle)

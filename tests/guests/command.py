@@ -10,10 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from boot_files import BootFiles, make_boot_files
-from kernel_archive import SERIES, KernelArchive, UnavailableError
+from kernel_archive import SERIES, KernelArchive, UnavailableError, series_of, version_key
+from kernel_page import write_page
+from matrix import compile_refusal, find_faults, try_kernel
+from trial_record import Record, read_lines, write_line
 from virtual_machine import Job, missing_programs, run_job
 
 ROOT = Path(__file__).resolve().parents[2]
+RESULTS, PAGE = ROOT / "docs/kernels.jsonl", ROOT / "docs/kernels.md"
 NOT_HERE = 77  # as automake's tests say: skipped
 
 
@@ -42,6 +46,7 @@ def read_arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("-e", "--environment", action="append", default=[], metavar="NAME[=VALUE]", help="a variable to hand on")
     parser.add_argument("-m", "--memory", type=int, default=2048, metavar="MIB", help="memory of a guest (default 2048)")
     parser.add_argument("-t", "--time", type=float, default=1800, metavar="SECONDS", help="limit for a guest (default 1800)")
+    parser.add_argument("-p", "--probes", default="", metavar="NAME,...", help="try only these; docs/ is not written then")
     parser.add_argument("--without-btf", action="store_true", help="blank out the kernel's type information")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND", help="run this in the current folder")
     return parser.parse_args(words)
@@ -70,19 +75,46 @@ def run_command(wanted: str, job: Job, folder: Path) -> int:
     return outcome.status
 
 
+def run_matrix(wanted: Sequence[str], probes: str, folder: Path, *, write: bool) -> int:
+    """Tries kernel after kernel; 1 when something does not hold. write: into docs/, one kernel at a time."""
+    compile_refusal(folder)
+    status = 0
+    for name in wanted:
+        release, files = prepare_kernel(name, folder)
+        found = try_kernel(release, files, probes, say)
+        if write:
+            write_results(found, release)
+        for fault in find_faults(found):
+            say(fault)
+            status = 1
+    return status
+
+
+def write_results(found: Sequence[Record], release: str) -> None:
+    """Into docs/kernels.jsonl in place of what is known about this series, and the page that is made of it."""
+    trials, observations = read_lines(RESULTS.read_text()) if RESULTS.is_file() else ([], [])
+    others = [record for record in (*trials, *observations) if series_of(record.kernel) != series_of(release)]
+    records = sorted([*others, *found], key=lambda record: version_key(record.kernel))
+    RESULTS.write_text("".join(map(write_line, records)))
+    PAGE.write_text(write_page(*read_lines(RESULTS.read_text())))
+
+
 def main(words: Sequence[str]) -> int:
     arguments = read_arguments(words)
-    folder = Path(os.environ.get("KERNELS", ROOT / "build/kernels"))
+    folder = Path(os.environ.get("KERNELS", ROOT / "build/kernels")).absolute()
     missing = missing_programs()
     if missing or os.geteuid() != 0:
         say(f"no guest can run here: {'missing ' + ', '.join(missing) if missing else 'sharing folders needs root'}")
         return NOT_HERE
+    folder.mkdir(parents=True, exist_ok=True)
+    kernels = arguments.kernel or SERIES
     try:
-        statuses = [run_command(wanted, job_of(arguments), folder) for wanted in arguments.kernel or SERIES]
+        if arguments.command:
+            return max(run_command(wanted, job_of(arguments), folder) for wanted in kernels)
+        return run_matrix(kernels, arguments.probes, folder, write=not arguments.probes)
     except UnavailableError as error:
         say(str(error))
         return NOT_HERE
-    return max(statuses)
 
 
 if __name__ == "__main__":

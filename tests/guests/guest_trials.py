@@ -6,17 +6,16 @@ Each alternative of each hook is forced, the others as the agent would choose th
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from probe_trial import PROBES, differences, open_source
-from trial_record import Outcome, Trial
+from trial_record import Outcome, Trial, write_line
 
 from collector.catalog.manifest import Hook
 from collector.catalog.probe_folder import find_folders, read_manifest, read_probe
@@ -73,7 +72,8 @@ def try_probe(probe: str, hooks: Sequence[Hook], sections: dict[str, str], trans
     for hook in hooks:
         for program in hook.alternatives:
             chosen = in_use.get(hook.purpose) == program
-            word = "" if chosen else word_for(program, hook, sections)
+            only_way = len(hook.alternatives) == 1 and not hook.optional
+            word = "" if chosen or (only_way and not in_use) else word_for(program, hook, sections)
             if word not in answers:
                 answers[word] = ask(probe, transport, word)
             where = (os.uname().release, probe, hook.purpose, program, sections[program], transport)
@@ -103,7 +103,8 @@ def main(words: Sequence[str]) -> None:
         transports = arguments.transports.split(",") if any(record.ring for record in manifest.record) else ["ring"]
         for transport in transports:
             for trial in try_probe(folder.name, manifest.hook, sections, transport):
-                print(json.dumps(asdict(trial)), flush=True)
+                sys.stdout.write(write_line(trial))
+                sys.stdout.flush()
 
 
 if __name__ == "__main__":

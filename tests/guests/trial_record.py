@@ -1,9 +1,10 @@
-"""What a run in a guest says about one way into one kernel."""
+"""What runs in guests say, as they are kept in docs/kernels.jsonl."""
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 
 
 class Outcome(enum.StrEnum):
@@ -25,3 +26,29 @@ class Trial:
     outcome: Outcome
     reason: str
     chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a command says and how it ends where the kernel lacks something. kept: it is what was promised."""
+
+    kernel: str
+    condition: str
+    command: str
+    status: int
+    words: str
+    kept: bool
+
+
+Record = Trial | Observation
+
+
+def write_line(record: Record) -> str:
+    return json.dumps(asdict(record)) + "\n"
+
+
+def read_lines(text: str) -> tuple[list[Trial], list[Observation]]:
+    """KeyError and TypeError for lines that are none of ours."""
+    found = [json.loads(line) for line in text.splitlines() if line]
+    trials = [Trial(**{**one, "outcome": Outcome(one["outcome"])}) for one in found if "probe" in one]
+    return trials, [Observation(**one) for one in found if "probe" not in one]

@@ -1,0 +1,93 @@
+"""Runs in a guest that lacks something: what do the commands say there, and how do they end? Prints a line of JSON for each."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from trial_record import Observation, write_line
+
+RUN = ("run", "--listen", "127.0.0.1:0")
+RECORD = ("record", "-o", "/tmp/condition.recording", "--seconds", "1")
+NO_RING_BUFFER = Path(__file__).resolve().parents[2] / "build/kernels/refuse_ring_buffers.bpf.o"
+
+
+def honeyguide(*words: str) -> tuple[int, str, str]:
+    """(exit status, standard output, standard error)."""
+    done = subprocess.run([sys.executable, "-m", "collector", *words], capture_output=True, text=True, timeout=240, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def observe(condition: str, words: tuple[str, ...], status: int, *promised: str) -> Observation:
+    """promised: what must stand in its message. A traceback is never promised."""
+    ended, _, said = honeyguide(*words)
+    kept = ended == status and "Traceback" not in said and all(phrase in said for phrase in promised)
+    return Observation(os.uname().release, condition, f"honeyguide {words[0]}", ended, said.strip()[-600:], kept)
+
+
+def observe_doctor(condition: str, status: int, subject: str, promised: str) -> Observation:
+    """subject: the line that must say no, with a cause that holds `promised`, and a remedy."""
+    ended, report, said = honeyguide("doctor", "--json")
+    findings = [one for group in json.loads(report).values() if isinstance(group, list) for one in group]
+    found = next((one for one in findings if one.get("subject") == subject), {})
+    kept = ended == status and not said and found["verdict"] == "no" and promised in found["cause"] and bool(found["remedy"])
+    return Observation(
+        os.uname().release,
+        condition,
+        "honeyguide doctor",
+        ended,
+        f"{subject}: {found.get('cause')} -> {found.get('remedy')}",
+        kept,
+    )
+
+
+def without_btf() -> Iterator[Observation]:
+    yield observe_doctor("no BTF", 3, "BTF", "does not describe its own types")
+    yield observe("no BTF", RUN, 1, "no BTF", "->")
+
+
+def confidential() -> Iterator[Observation]:
+    yield observe_doctor("lockdown=confidentiality", 3, "lockdown", "may not read kernel memory")
+    yield observe("lockdown=confidentiality", RUN, 1, "lockdown", "->")
+
+
+def integral() -> Iterator[Observation]:
+    yield observe("lockdown=integrity", RECORD, 0)
+
+
+def without_ring_buffers() -> Iterator[Observation]:
+    """A BPF LSM program answers as kernels before 5.8 do: there is no such kind of map."""
+    from collector.source.libbpf import load_libbpf  # noqa: PLC0415 -- the others need no agent
+    from collector.source.program_object import ProgramObject  # noqa: PLC0415
+
+    refusal = ProgramObject("refusal", load_libbpf())
+    refusal.open(NO_RING_BUFFER.read_bytes())
+    refusal.select("refuse_ring_buffers")
+    refusal.load()
+    refusal.attach("refuse_ring_buffers")
+    try:
+        name = "no ring buffers"
+        yield observe_doctor(name, 0, "ring buffer", "refused to make a map")
+        yield observe(name, RECORD, 0)
+        yield observe(name, (*RECORD, "--transport", "ring"), 1, "ring buffer", "->")
+    finally:
+        refusal.close()
+
+
+CONDITIONS = {
+    "without_btf": without_btf,
+    "confidential": confidential,
+    "integral": integral,
+    "without_ring_buffers": without_ring_buffers,
+}
+
+if __name__ == "__main__":
+    for observation in CONDITIONS[sys.argv[1]]():
+        sys.stdout.write(write_line(observation))
+        sys.stdout.flush()
+        kept = "as promised" if observation.kept else "NOT as promised"
+        sys.stderr.write(f"  {observation.condition}: {observation.command} {observation.status}, {kept}\n")
