@@ -5,6 +5,7 @@ The agent's thread feeds it; the API (as its AgentView) and the exporters read i
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import threading
@@ -27,16 +28,20 @@ from collector.enrich.identity import Identities, build_identities
 from collector.enrich.names import NameTable
 from collector.enrich.owner_groups import OwnerEnrichers
 from collector.enrich.peer import PeerEnricher
+from collector.enrich.pod_attributes import NamingChoice
 from collector.enrich.process import Process
 from collector.enrich.route_enricher import RouteEnricher
 from collector.enrich.translations import Translations
 from collector.export.clickhouse import ClickHouseExporter
 from collector.export.clickhouse_columns import Origin
 from collector.export.clickhouse_settings import ClickHouseSettings
+from collector.export.label_choice import ALL_LABELS, LabelChoice, read_label_choice
 from collector.export.otlp import OtlpExporter
 from collector.export.otlp_settings import OtlpSettings, read_otlp_settings
 from collector.export.prometheus import render
+from collector.export.prometheus_families import Families
 from collector.export.resource import Resources, read_machine_id, read_resources
+from collector.export.retired_series import RetiredSeries
 from collector.export.span_exporter import SpanExporter
 from collector.export.span_settings import read_span_settings
 from collector.health import HealthMonitor
@@ -50,10 +55,12 @@ from collector.store.flows import FlowStore
 from collector.store.lookups import LookupStore
 from collector.store.requests import RequestStore
 from collector.store.row_feed import StoreFeed
-from collector.workload import Workload
+from collector.workload import Workload, WorkloadKind
 
 LEAST_FRESH_SECONDS = 60.0
-SWEEP_SECONDS = 60.0
+SWEEP_SECONDS = 30.0
+# Longer than the usual time between two scrapes, so that one of them sees the last numbers of a pod that is gone.
+LAST_LOOK_SECONDS = 60.0
 
 
 def agent_version() -> str:
@@ -82,6 +89,8 @@ class Node:
     resources: Resources
     started_at: int = field(default_factory=time.time_ns)
     version: str = field(default_factory=agent_version)
+    labels: LabelChoice = ALL_LABELS
+    retired: RetiredSeries = field(default_factory=RetiredSeries)
     address: str = ""
     lag_seconds: float = 0.0
     ready: bool = False
@@ -172,7 +181,13 @@ class Node:
     def render_metrics(self, accept: str) -> tuple[bytes, str] | None:
         if not self.settings.prometheus:
             return None
-        return render(self.snapshot(), accept, self.resources.agent)
+        with self.lock:
+            snapshot = self.snapshot()
+            read = Families(self.labels, self.retired.points())
+        page = render(snapshot, accept, self.resources.agent, read)
+        with self.lock:
+            self.retired.drop(read.ended)
+        return page
 
     def snapshot(self) -> Snapshot:
         """All series now. The lock is held for the copy of the numbers only."""
@@ -196,13 +211,20 @@ class Node:
         self._health = Health(HealthState(found.status), found.reasons)
 
     def _drop_old_series(self, now: float) -> None:
-        """Series of what is gone go after a last look at them; those of the living stay, however idle."""
+        """Series of what is gone go after a last look at them, those of pods soon; those of the living stay, however idle."""
         if now < self._next_sweep:
             return
         self._next_sweep = now + SWEEP_SECONDS
-        rooms = self.pipeline.rooms
-        living = rooms.identities.living()
-        rooms.aggregator.remove_series_of(lambda number: number not in living, now - 60.0 * self.settings.series_idle_minutes)
+        rooms, identities = self.pipeline.rooms, self.identities
+        living = identities.living()
+        idle = {False: now - 60.0 * self.settings.series_idle_minutes, True: now - LAST_LOOK_SECONDS}
+
+        def idle_since(number: int) -> float:
+            return -math.inf if number in living else idle[identities.workload(number).kind is WorkloadKind.POD]
+
+        self.retired.take(rooms.aggregator.remove_series_of(idle_since))
+        rooms.aggregator.fold_series_of_peers(lambda number: number not in living and identities.is_gone_pod(number))
+        identities.use(rooms.aggregator.numbers(), 0)
 
     def _exceeded(self) -> dict[str, int]:
         """limit -> how often something did not fit."""
@@ -343,7 +365,9 @@ def build_node(settings: Settings, clock: Clock, source: Source, environ: Mappin
     """SettingsError when OTEL_* or settings contradict themselves. Nothing runs yet."""
     otlp = read_otlp_settings(environ, settings.otlp_endpoint)
     resources = read_resources(environ, os.uname().nodename, read_machine_id(), agent_version())
-    identities, names = build_identities(settings.max_workloads, settings.max_processes), NameTable()
+    choice = NamingChoice(settings.service_from_labels, settings.kubernetes_labels, settings.kubernetes_annotations)
+    identities = build_identities(settings.max_workloads, settings.max_processes, clock, choice)
+    names = NameTable()
     fresh = max(LEAST_FRESH_SECONDS, 3 * settings.snapshot_interval)
     translations = Translations()
     local, peers = build_enrichers(identities, names, settings.networks, fresh, translations)
@@ -359,8 +383,9 @@ def build_node(settings: Settings, clock: Clock, source: Source, environ: Mappin
         LookupStore(settings.lookup_history),
         RequestStore(),
     )
-    pipeline = Pipeline(rooms, clock, code_seconds=settings.probe_python_max)
-    node = Node(settings, clock, source, pipeline, peers, otlp, resources, routes=routes)
+    pipeline = Pipeline(rooms, clock, code_seconds=settings.probe_python_max, facts=identities.cluster)
+    labels = read_label_choice(settings.prometheus_labels)
+    node = Node(settings, clock, source, pipeline, peers, otlp, resources, routes=routes, labels=labels)
     wanted = read_span_settings(environ, settings.otlp_endpoint)
     if wanted is not None and settings.traces_per_second:
         node.sampler = RequestSampler(settings.trace_ratio, settings.traces_per_second, settings.slow_request)
