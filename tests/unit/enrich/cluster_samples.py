@@ -40,9 +40,9 @@ def learnt(fact: Fact, at: float = 0, gone: bool = False, source: FactSource = F
 def pod(uid: str, *addresses: str, started: float = 0, deployment: str = "", **more: Any) -> Pod:
     """started: seconds since boot, 0: not known. Its name is `pod-` and its UID, its namespace is shop."""
     owners = (Owner("ReplicaSet", f"{deployment}-5d9"), Owner("Deployment", deployment)) if deployment else ()
-    standard: dict[str, Any] = {"owners": owners, "node": "node-1"}
+    standard: dict[str, Any] = {"namespace": "shop", "owners": owners, "node": "node-1"}
     standard["started_at"] = OFFSET + int(started * SECOND) if started else 0
-    return Pod(uid, f"pod-{uid}", "shop", addresses=tuple(map(address, addresses)), **(standard | more))
+    return Pod(uid, f"pod-{uid}", addresses=tuple(map(address, addresses)), **(standard | more))
 
 
 def container(name: str, identifier: str, image: str = "registry.example:5000/shop/cart:1.2") -> Container:
