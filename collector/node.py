@@ -9,7 +9,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
@@ -20,22 +20,29 @@ from collector.api.view import Health, HealthState, ProcessInfo
 from collector.catalog.probe_model import ProbeModel
 from collector.clock import NANOSECONDS, Clock
 from collector.cluster_status import WatchStatus
+from collector.cluster_view import AddressInfo, PodInfo
 from collector.decode.routes import RouteTable
 from collector.decode.sampling import RequestSampler
+from collector.enrich.address_timeline import Place
+from collector.enrich.cluster_report import Wanted, report_address, report_pods
 from collector.enrich.enrichers import build_enrichers
 from collector.enrich.identity import Identities, build_identities
 from collector.enrich.names import NameTable
+from collector.enrich.networks import NetworkTable
 from collector.enrich.owner_groups import OwnerEnrichers
 from collector.enrich.peer import PeerEnricher
+from collector.enrich.pod_attributes import NamingChoice
 from collector.enrich.process import Process
 from collector.enrich.route_enricher import RouteEnricher
 from collector.enrich.translations import Translations
 from collector.export.clickhouse import ClickHouseExporter
 from collector.export.clickhouse_columns import Origin
 from collector.export.clickhouse_settings import ClickHouseSettings
+from collector.export.label_choice import ALL_LABELS, LabelChoice, read_label_choice
 from collector.export.otlp import OtlpExporter
 from collector.export.otlp_settings import OtlpSettings, read_otlp_settings
 from collector.export.prometheus import render
+from collector.export.prometheus_families import Families
 from collector.export.resource import Resources, read_machine_id, read_resources
 from collector.export.span_exporter import SpanExporter
 from collector.export.span_settings import read_span_settings
@@ -44,6 +51,7 @@ from collector.instruments import Snapshot
 from collector.pipeline import Pipeline, Rooms
 from collector.probe_status import ProbeStatus
 from collector.self_metrics import ClickHouseCounts, SelfFacts, collect
+from collector.series_sweep import SeriesSweep
 from collector.settings import Settings
 from collector.source.interface import Source
 from collector.store.flows import FlowStore
@@ -53,7 +61,6 @@ from collector.store.row_feed import StoreFeed
 from collector.workload import Workload
 
 LEAST_FRESH_SECONDS = 60.0
-SWEEP_SECONDS = 60.0
 
 
 def agent_version() -> str:
@@ -80,8 +87,11 @@ class Node:
     peers: PeerEnricher
     otlp: OtlpSettings | None
     resources: Resources
+    sweep: SeriesSweep
     started_at: int = field(default_factory=time.time_ns)
     version: str = field(default_factory=agent_version)
+    labels: LabelChoice = ALL_LABELS
+    networks: NetworkTable = field(default_factory=NetworkTable)
     address: str = ""
     lag_seconds: float = 0.0
     ready: bool = False
@@ -96,7 +106,6 @@ class Node:
     _health: Health = field(default_factory=lambda: Health(HealthState.STARTING))
     _books: Sequence[Book] = ()
     _statuses: Sequence[ProbeStatus] = ()
-    _next_sweep: float = 0.0
 
     def add_probe(self, probe: ProbeModel) -> None:
         """ProbeError when its probe.py cannot be used."""
@@ -141,6 +150,20 @@ class Node:
             offset = self.clock.offset_ns
             return [self._describe(process, offset) for process in self.identities.processes.processes()]
 
+    def pods(self, wanted: Wanted) -> Iterator[PodInfo]:
+        """Pods of which wanted(uid, namespace, name, node) is true."""
+        with self.lock:
+            known = self.identities.cluster.pods.all()
+        return report_pods(self.identities.cluster, known, self.clock.offset_ns, wanted)
+
+    def resolve_address(self, address: bytes, protocol: str, port: int, at_ns: int) -> AddressInfo:
+        """Who held that address of 16 bytes at `at_ns` (unix)."""
+        offset = self.clock.offset_ns
+        place = Place(address, protocol, port)
+        with self.lock:
+            cluster, names = self.identities.cluster, self.pipeline.rooms.names
+            return report_address(cluster, place, at_ns - offset, offset, names, self.networks)
+
     def _describe(self, process: Process, offset: int) -> ProcessInfo:
         return ProcessInfo(
             pid=process.number,
@@ -172,7 +195,13 @@ class Node:
     def render_metrics(self, accept: str) -> tuple[bytes, str] | None:
         if not self.settings.prometheus:
             return None
-        return render(self.snapshot(), accept, self.resources.agent)
+        with self.lock:
+            snapshot = self.snapshot()
+            read = Families(self.labels, self.sweep.retired.points())
+        page = render(snapshot, accept, self.resources.agent, read)
+        with self.lock:
+            self.sweep.retired.drop(read.ended)
+        return page
 
     def snapshot(self) -> Snapshot:
         """All series now. The lock is held for the copy of the numbers only."""
@@ -187,22 +216,13 @@ class Node:
         now = time.time()
         with self.lock:
             exceeded = self._exceeded()
-            self._drop_old_series(now)
+            self.sweep.sweep(now)
         self._monitor.check_books(self._books, now)
         self._monitor.check_statuses(self._statuses, now)
         self._monitor.check_watches(self.watches(), now)
         self._monitor.check_limits(exceeded, now)
         found = self._monitor.health(now)
         self._health = Health(HealthState(found.status), found.reasons)
-
-    def _drop_old_series(self, now: float) -> None:
-        """Series of what is gone go after a last look at them; those of the living stay, however idle."""
-        if now < self._next_sweep:
-            return
-        self._next_sweep = now + SWEEP_SECONDS
-        rooms = self.pipeline.rooms
-        living = rooms.identities.living()
-        rooms.aggregator.remove_series_of(lambda number: number not in living, now - 60.0 * self.settings.series_idle_minutes)
 
     def _exceeded(self) -> dict[str, int]:
         """limit -> how often something did not fit."""
@@ -349,7 +369,9 @@ def build_node(settings: Settings, clock: Clock, source: Source, environ: Mappin
     """SettingsError when OTEL_* or settings contradict themselves. Nothing runs yet."""
     otlp = read_otlp_settings(environ, settings.otlp_endpoint)
     resources = read_resources(environ, os.uname().nodename, read_machine_id(), agent_version())
-    identities, names = build_identities(settings.max_workloads, settings.max_processes), NameTable()
+    choice = NamingChoice(settings.service_from_labels, settings.kubernetes_labels, settings.kubernetes_annotations)
+    identities = build_identities(settings.max_workloads, settings.max_processes, clock, choice)
+    names = NameTable()
     fresh = max(LEAST_FRESH_SECONDS, 3 * settings.snapshot_interval)
     translations = Translations()
     local, peers = build_enrichers(identities, names, settings.networks, fresh, translations)
@@ -365,8 +387,11 @@ def build_node(settings: Settings, clock: Clock, source: Source, environ: Mappin
         LookupStore(settings.lookup_history),
         RequestStore(),
     )
-    pipeline = Pipeline(rooms, clock, code_seconds=settings.probe_python_max)
-    node = Node(settings, clock, source, pipeline, peers, otlp, resources, routes=routes)
+    pipeline = Pipeline(rooms, clock, code_seconds=settings.probe_python_max, facts=identities.cluster)
+    labels = read_label_choice(settings.prometheus_labels)
+    sweep = SeriesSweep(identities, rooms.aggregator, 60.0 * settings.series_idle_minutes)
+    node = Node(settings, clock, source, pipeline, peers, otlp, resources, sweep, routes=routes, labels=labels)
+    node.networks = NetworkTable(settings.networks)
     wanted = read_span_settings(environ, settings.otlp_endpoint)
     if wanted is not None and settings.traces_per_second:
         node.sampler = RequestSampler(settings.trace_ratio, settings.traces_per_second, settings.slow_request)

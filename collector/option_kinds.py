@@ -17,6 +17,7 @@ from collector.quantities import read_bytes, read_seconds, show_bytes, show_seco
 _LISTEN = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.%]+)\]|(?P<host>[A-Za-z0-9_.-]+)):(?P<port>\d{1,5})")
 _PROBE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_ATTRIBUTES = re.compile(r"(?:[a-z][a-z0-9_.]*:)?[a-z][A-Za-z0-9_./-]*(?:\+[a-z][A-Za-z0-9_./-]*)*")
 _CLASS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
@@ -102,6 +103,12 @@ def _check_hook(value: str) -> str:
     return value
 
 
+def _check_attributes(value: str) -> str:
+    if not _ATTRIBUTES.fullmatch(value) or ("+" in value and ":" not in value):
+        raise ValueError("not an attribute's name or METRIC:NAME+NAME")
+    return value
+
+
 def _check_endpoint(value: str) -> str:
     if value and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", value):
         raise ValueError("not an http:// or https:// address")
@@ -139,6 +146,12 @@ HookWords = Annotated[
     tuple[Annotated[str, AfterValidator(_check_hook)], ...],
     BeforeValidator(_split),
     Kind("probe=kind of hook or probe=program, separated by commas", "PROBE=HOOK,...", ",".join),
+]
+Attributes = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_attributes)], ...],
+    BeforeValidator(_split),
+    Field(max_length=100),
+    Kind("names of attributes, or METRIC:NAME+NAME", "NAME,...", ",".join),
 ]
 Address = Annotated[str, AfterValidator(_check_listen), Kind("host:port, IPv6 in brackets: [::1]:9464", "HOST:PORT")]
 Token = Annotated[
