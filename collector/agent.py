@@ -18,7 +18,8 @@ from typing import Any
 from collector.clock import Clock, SystemClock
 from collector.cluster_choice import choose_cluster_watch
 from collector.drain_pace import DrainPace
-from collector.node import Node, build_node
+from collector.node import Node
+from collector.node_building import build_node
 from collector.probe_control import ProbeControl
 from collector.settings import Settings
 from collector.source.capture_file import is_capture

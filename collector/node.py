@@ -5,7 +5,6 @@ The agent's thread feeds it; the API (as its AgentView) and the exporters read i
 
 from __future__ import annotations
 
-import os
 import secrets
 import threading
 import time
@@ -15,52 +14,42 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
 from collector.accounts import Book
-from collector.aggregate.aggregator import AggregateSettings, Aggregator
 from collector.api.view import Health, HealthState, ProcessInfo
 from collector.catalog.probe_model import ProbeModel
 from collector.clock import NANOSECONDS, Clock
 from collector.cluster_status import WatchStatus
 from collector.cluster_view import AddressInfo, PodInfo
-from collector.decode.routes import RouteTable
 from collector.decode.sampling import RequestSampler
 from collector.enrich.address_timeline import Place
 from collector.enrich.cluster_report import Wanted, report_address, report_pods
-from collector.enrich.enrichers import build_enrichers
-from collector.enrich.identity import Identities, build_identities
-from collector.enrich.names import NameTable
+from collector.enrich.identity import Identities
 from collector.enrich.networks import NetworkTable
-from collector.enrich.owner_groups import OwnerEnrichers
 from collector.enrich.peer import PeerEnricher
-from collector.enrich.pod_attributes import NamingChoice
 from collector.enrich.process import Process
 from collector.enrich.route_enricher import RouteEnricher
-from collector.enrich.translations import Translations
 from collector.export.clickhouse import ClickHouseExporter
 from collector.export.clickhouse_columns import Origin
-from collector.export.clickhouse_settings import ClickHouseSettings
-from collector.export.label_choice import ALL_LABELS, LabelChoice, read_label_choice
+from collector.export.label_choice import ALL_LABELS, LabelChoice
 from collector.export.otlp import OtlpExporter
-from collector.export.otlp_settings import OtlpSettings, read_otlp_settings
+from collector.export.otlp_settings import OtlpSettings
 from collector.export.prometheus import render
 from collector.export.prometheus_families import Families
-from collector.export.resource import Resources, read_machine_id, read_resources
+from collector.export.resource import Resources
 from collector.export.span_exporter import SpanExporter
-from collector.export.span_settings import read_span_settings
 from collector.health import HealthMonitor
 from collector.instruments import Snapshot
-from collector.pipeline import Pipeline, Rooms
+from collector.pipeline import Pipeline
 from collector.probe_status import ProbeStatus
 from collector.self_metrics import ClickHouseCounts, SelfFacts, collect
 from collector.series_sweep import SeriesSweep
 from collector.settings import Settings
+from collector.settings_for_clickhouse import clickhouse_settings
 from collector.source.interface import Source
 from collector.store.flows import FlowStore
 from collector.store.lookups import LookupStore
 from collector.store.requests import RequestStore
 from collector.store.row_feed import StoreFeed
 from collector.workload import Workload
-
-LEAST_FRESH_SECONDS = 60.0
 
 
 def agent_version() -> str:
@@ -343,59 +332,3 @@ class Node:
             flows = self.flows.counts()
         live = ", ".join(f"{count} {protocol}" for protocol, count in flows.live.items())
         return "\n".join(["Replayed:", *lines, f"{workloads} workloads; {flows.history} flows ended, open: {live or 'none'}"])
-
-
-def clickhouse_settings(settings: Settings) -> ClickHouseSettings | None:
-    """None when no server is named."""
-    if not settings.clickhouse_url:
-        return None
-    return ClickHouseSettings(
-        url=settings.clickhouse_url,
-        database=settings.clickhouse_database,
-        prefix=settings.clickhouse_prefix,
-        user=settings.clickhouse_user,
-        password=settings.clickhouse_password.get_secret_value() if settings.clickhouse_password else "",
-        create_tables=settings.clickhouse_create_tables,
-        keep_days=settings.clickhouse_keep_days,
-        rows=settings.clickhouse_batch_rows,
-        seconds=settings.clickhouse_batch_seconds,
-        flow_seconds=settings.clickhouse_flow_seconds,
-        spool_bytes=settings.clickhouse_spool_bytes,
-        spool_folder=settings.clickhouse_spool_folder,
-    )
-
-
-def build_node(settings: Settings, clock: Clock, source: Source, environ: Mapping[str, str]) -> Node:
-    """SettingsError when OTEL_* or settings contradict themselves. Nothing runs yet."""
-    otlp = read_otlp_settings(environ, settings.otlp_endpoint)
-    resources = read_resources(environ, os.uname().nodename, read_machine_id(), agent_version())
-    choice = NamingChoice(settings.service_from_labels, settings.kubernetes_labels, settings.kubernetes_annotations)
-    identities = build_identities(settings.max_workloads, settings.max_processes, clock, choice)
-    names = NameTable()
-    fresh = max(LEAST_FRESH_SECONDS, 3 * settings.snapshot_interval)
-    translations = Translations()
-    local, peers = build_enrichers(identities, names, settings.networks, fresh, translations)
-    aggregate = AggregateSettings(settings.max_series, otlp.exponential if otlp else False)
-    routes = RouteEnricher(RouteTable())
-    rooms = Rooms(
-        identities,
-        names,
-        translations,
-        (OwnerEnrichers((local, peers), identities), routes),
-        Aggregator(aggregate, identities.workload),
-        FlowStore(settings.flow_history, settings.max_connections),
-        LookupStore(settings.lookup_history),
-        RequestStore(),
-    )
-    pipeline = Pipeline(rooms, clock, code_seconds=settings.probe_python_max, facts=identities.cluster)
-    labels = read_label_choice(settings.prometheus_labels)
-    sweep = SeriesSweep(identities, rooms.aggregator, 60.0 * settings.series_idle_minutes)
-    node = Node(settings, clock, source, pipeline, peers, otlp, resources, sweep, routes=routes, labels=labels)
-    node.networks = NetworkTable(settings.networks)
-    wanted = read_span_settings(environ, settings.otlp_endpoint)
-    if wanted is not None and settings.traces_per_second:
-        node.sampler = RequestSampler(settings.trace_ratio, settings.traces_per_second, settings.slow_request)
-        node.spans = SpanExporter(wanted, resources, node.workload, agent_version(), node.confirm_spans)
-        pipeline.decoder_options = {"exchanges": {"sampler": node.sampler}}
-        pipeline.spans = node.spans
-    return node

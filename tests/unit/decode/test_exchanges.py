@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from collector.batch import Batch, Rows
 from collector.decode.exchanges import ExchangeDecoder
-from collector.decode.http_exchanges import many_requests_in, status_after_interim
+from collector.decode.http_exchanges import many_requests_in
+from collector.decode.http_responses import status_after_interim
 from collector.decode.protocols.http1_head import read_request_head
 from collector.decode.stream_table import CHUNKS, EXCHANGES, IGNORED
 
