@@ -15,7 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
 from collector.accounts import Book
-from collector.aggregate.aggregator import AggregateSettings, Aggregator
+from collector.aggregate.aggregator import AggregateSettings, Aggregator, SeriesCount
+from collector.aggregate.trace_metrics import TraceMetrics, TraceMetricsSettings
 from collector.api.view import Health, HealthState, ProcessInfo
 from collector.catalog.probe_model import ProbeModel
 from collector.clock import NANOSECONDS, Clock
@@ -135,6 +136,7 @@ class Node:
         """These were exported, span id -> trace id; told from the exporter's thread."""
         with self.lock:
             self.pipeline.rooms.aggregator.confirm(spans)
+            self.pipeline.rooms.traces.confirm(spans)
 
     def processes(self) -> list[ProcessInfo]:
         with self.lock:
@@ -177,7 +179,7 @@ class Node:
     def snapshot(self) -> Snapshot:
         """All series now. The lock is held for the copy of the numbers only."""
         with self.lock:
-            measured = self.pipeline.rooms.aggregator.snapshot()
+            measured = [*self.pipeline.rooms.aggregator.snapshot(), *self.pipeline.rooms.traces.snapshot()]
             facts = self._facts()
         return Snapshot(time.time(), [*measured, *collect(facts)])
 
@@ -202,14 +204,20 @@ class Node:
         self._next_sweep = now + SWEEP_SECONDS
         rooms = self.pipeline.rooms
         living = rooms.identities.living()
-        rooms.aggregator.remove_series_of(lambda number: number not in living, now - 60.0 * self.settings.series_idle_minutes)
+        idle_since = now - 60.0 * self.settings.series_idle_minutes
+        for series in (rooms.aggregator, rooms.traces):
+            series.remove_series_of(lambda number: number not in living, idle_since)
+
+    def _series_counts(self) -> list[SeriesCount]:
+        rooms = self.pipeline.rooms
+        return [*rooms.aggregator.counts(), *rooms.traces.counts()]
 
     def _exceeded(self) -> dict[str, int]:
         """limit -> how often something did not fit."""
         rooms, flows = self.pipeline.rooms, self.flows.counts()
         identity = rooms.identities.counters()
         return {
-            **{f"max_series of {one.instrument}": one.overflowed for one in rooms.aggregator.counts()},
+            **{f"max_series of {one.instrument}": one.overflowed for one in self._series_counts()},
             "max_workloads": identity.get("workloads_overflowed", 0),
             "max_processes": identity.get("processes_evicted", 0),
             "max_cluster_objects": sum(watch.events.get("over_limit", 0) for watch in self.watches()),
@@ -226,7 +234,7 @@ class Node:
             lag_seconds=self.lag_seconds,
             rows=dict(self.pipeline.rows),
             decoder_discards=self.pipeline.decoder_counters(),
-            series=rooms.aggregator.counts(),
+            series=self._series_counts(),
             rejected=dict(rooms.aggregator.rejected),
             peers=evidence,
             translations=(len(rooms.translations), self.peers.translated),
@@ -362,9 +370,10 @@ def build_node(settings: Settings, clock: Clock, source: Source, environ: Mappin
         translations,
         (OwnerEnrichers((local, peers), identities), routes),
         Aggregator(aggregate, identities.workload),
+        TraceMetrics(trace_metrics(settings, aggregate), identities.workload),
         FlowStore(settings.flow_history, settings.max_connections),
         LookupStore(settings.lookup_history),
-        RequestStore(),
+        RequestStore(settings.request_history),
     )
     pipeline = Pipeline(rooms, clock, code_seconds=settings.probe_python_max)
     node = Node(settings, clock, source, pipeline, peers, otlp, resources, routes=routes)
@@ -375,3 +384,7 @@ def build_node(settings: Settings, clock: Clock, source: Source, environ: Mappin
         pipeline.decoder_options = {"exchanges": {"sampler": node.sampler, "keep_texts": settings.query_text}}
         pipeline.spans = node.spans
     return node
+
+
+def trace_metrics(settings: Settings, aggregate: AggregateSettings) -> TraceMetricsSettings:
+    return TraceMetricsSettings(settings.span_metrics, settings.service_graph, aggregate.max_series, aggregate.exponential)
