@@ -113,8 +113,8 @@ def run_agent(settings: Settings) -> int:
         agent = Agent(settings, source, node, control=control)
         with stopping_by_signal(agent.stop):
             agent.drain_once()
-            watch_cluster(settings, node, stack)
-            print(describe_start(source.statuses(), node.address, time.monotonic() - started), flush=True)
+            cluster = watch_cluster(settings, node, stack)
+            print(describe_start(source.statuses(), node.address, time.monotonic() - started, cluster), flush=True)
             agent.run()
     return 0
 
@@ -208,13 +208,15 @@ def serve(settings: Settings, node: Node, stack: ExitStack, control: ProbeContro
         stack.callback(rows.close, 1.5)
 
 
-def watch_cluster(settings: Settings, node: Node, stack: ExitStack) -> None:
-    """What Kubernetes says of pods and services goes to the pipeline until the stack unwinds; nothing without Kubernetes."""
+def watch_cluster(settings: Settings, node: Node, stack: ExitStack) -> str:
+    """What Kubernetes says of pods and services goes to the pipeline until the stack unwinds. '' without Kubernetes, else a
+    line for people."""
     watch = choose_cluster_watch(settings, os.environ, node.pipeline, f"honeyguide/{node.version}")
     if watch is not None:
         node.cluster = watch
         watch.start()
         stack.callback(watch.stop, 1.0)
+    return watch.describe() if watch is not None else ""
 
 
 @contextmanager

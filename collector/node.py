@@ -11,14 +11,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Protocol
 
 from collector.accounts import Book
 from collector.aggregate.aggregator import SeriesCount
 from collector.api.view import Health, HealthState, ProcessInfo
 from collector.catalog.probe_model import ProbeModel
 from collector.clock import NANOSECONDS, Clock
-from collector.cluster_status import WatchStatus
+from collector.cluster_status import ClusterView, WatchStatus
 from collector.cluster_view import AddressInfo, PodInfo
 from collector.decode.sampling import RequestSampler
 from collector.enrich.address_timeline import Place
@@ -58,12 +57,6 @@ def agent_version() -> str:
         return version("honeyguide")
     except PackageNotFoundError:
         return "unknown"
-
-
-class ClusterView(Protocol):
-    def statuses(self) -> Sequence[WatchStatus]:
-        """How each watch over the cluster's objects goes."""
-        ...
 
 
 @dataclass(slots=True)

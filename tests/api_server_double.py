@@ -200,6 +200,9 @@ class Stream:
             with cluster.store.changed:
                 if not cluster.has_news(handler.asked.resource, version, seen):
                     cluster.store.changed.wait(0.2)
+                if version < cluster.store.forgotten:
+                    self._interrupt("410", version)
+                    return
                 events, version = self._news(version), cluster.store.version
             if events:
                 handler.chunk(b"".join(self._line(kind, handler._form(stored)) for kind, stored in events))

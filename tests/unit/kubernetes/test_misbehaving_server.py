@@ -142,6 +142,14 @@ def test_one_object_that_cannot_be_read_spoils_no_other(cluster: ApiServerDouble
         assert watched.status().events["unreadable"] == 1
 
 
+def test_events_and_lists_that_are_nested_too_deeply_end_no_watch(cluster: ApiServerDouble) -> None:
+    names, deep = fill(cluster, 2), b"[" * 50_000
+    cluster.misbehave(say("pods", b'{"type":"ADDED","object":' + deep + b"\n"), say("pods", deep, "list"))
+    with watching(cluster) as watched:
+        wait_for(lambda: watched.sink.names() == names)
+        assert watched.status().requests["unreadable"] == 1
+
+
 def test_half_a_page_is_asked_again(cluster: ApiServerDouble) -> None:
     cluster.streaming_lists = False
     names = fill(cluster, 4)
