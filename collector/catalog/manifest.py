@@ -29,6 +29,7 @@ Condition = StrictBool | Annotated[list[StrictInt | str], Field(min_length=1)] |
 class Hook(Part):
     """One thing to attach; the first of `alternatives` (C functions) that this kernel takes is used.
 
+    way: the one of the probe's `ways` that this belongs to; without one it belongs to each.
     account: the line of `enum account` that these programs keep; '' for a program in bcc's dialect that keeps none.
     at: of bcc's dialect, function -> where it is attached (kprobe/NAME, uprobe/FILE:NAME, ...). optional: the probe runs
     without it. every_seconds: an iterator (over the elements of map `over`) that is run so often for what it does, not for
@@ -38,6 +39,7 @@ class Hook(Part):
     purpose: str
     account: str = ""
     alternatives: list[str] = Field(min_length=1)
+    way: str = ""
     optional: bool = False
     at: dict[str, str] = Field(default_factory=dict)
     over: str = ""
@@ -156,12 +158,14 @@ class Steering(Part):
 class Manifest(Part):
     """maps: kernel map -> the setting that sizes it. variables: C `const volatile` variable -> the setting that fills it.
 
+    ways: sets of hooks that see the same in different kernels, the cheapest first; one of them is used as a whole.
     metrics_like: the probe beside this one whose metrics are this one's too, for the records that both have.
     """
 
     question: str = Field(min_length=10)
     cost: str
     oldest_kernel: str = Field(pattern=r"^\d+\.\d+$")
+    ways: list[str] = Field(default_factory=list)
     maps: dict[str, str] = Field(default_factory=dict)
     variables: dict[str, str] = Field(default_factory=dict)
     steering: Steering | None = None
@@ -173,7 +177,8 @@ class Manifest(Part):
     @model_validator(mode="after")
     def _names_are_unique(self) -> Manifest:
         given = {
-            "hook.purpose": [hook.purpose for hook in self.hook],
+            "hook.purpose": max((self.purposes(way) for way in self.ways or [""]), key=count_repeats),
+            "ways": self.ways,
             "record.struct": [record.struct for record in self.record],
             "record.ring": [record.ring for record in self.record if record.ring],
             "metric.name": [metric.name for metric in self.metric],
@@ -183,6 +188,29 @@ class Manifest(Part):
             if twice is not None:
                 raise ValueError(f"{key} = {twice!r} is there twice")
         return self
+
+    @model_validator(mode="after")
+    def _hooks_belong_to_ways(self) -> Manifest:
+        for hook in self.hook:
+            if hook.way and hook.way not in self.ways:
+                raise ValueError(f"hook {hook.purpose!r}: `ways` does not name {hook.way!r}")
+        for way in self.ways:
+            if all(hook.way != way for hook in self.hook):
+                raise ValueError(f"no [[hook]] has way = {way!r}")
+        return self
+
+    def named_maps(self) -> set[str]:
+        """Maps that user space reads or writes."""
+        steering = (self.steering.modes, self.steering.generation) if self.steering else ()
+        walked = {hook.over for hook in self.hook} | {record.snapshot.over for record in self.record if record.snapshot}
+        return {"accounts", *steering, *walked, *(name for record in self.record for name in (record.ring, record.map) if name)}
+
+    def purposes(self, way: str) -> list[str]:
+        return [hook.purpose for hook in self.of_way(way).hook]
+
+    def of_way(self, way: str) -> Manifest:
+        """Only the hooks of that way, and those of all."""
+        return self.model_copy(update={"hook": [hook for hook in self.hook if hook.way in {"", way}]})
 
     @model_validator(mode="after")
     def _snapshots_come_from_hooks(self) -> Manifest:
@@ -200,6 +228,10 @@ class Manifest(Part):
             if metric.record not in records:
                 raise ValueError(f"metric {metric.name}: no [[record]] has struct = {metric.record!r}")
         return self
+
+
+def count_repeats(names: list[str]) -> int:
+    return len(names) - len(set(names))
 
 
 def parse_manifest(text: str, where: str) -> Manifest:

@@ -82,8 +82,8 @@ class KernelFacts:
     def _judge_symbol(self, target: str) -> str:
         if not is_there(self.sys_root / "bus/event_source/devices/kprobe"):
             return "this kernel has no kprobes (CONFIG_KPROBES)"
-        function = target.partition("+")[0]
-        return "" if function in self._symbols else f"this kernel has no function {target} to probe"
+        functions = [function.partition("+")[0] for function in target.split(",")]
+        return "" if self._symbols.intersection(functions) else f"this kernel has no function {target} to probe"
 
     def _judge_trampoline(self, target: str) -> str:
         if self.types is None:

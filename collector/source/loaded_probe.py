@@ -14,10 +14,12 @@ import numpy as np
 from collector.accounts import Book
 from collector.batch import Batch, BatchKind, Rows, Schema
 from collector.catalog.manifest import Hook, Record
+from collector.catalog.map_users import read_map_users
 from collector.catalog.probe_folder import Probe
 from collector.errors import LoadError
 from collector.probe_status import HookStatus
 from collector.source.bcc_object import BccObject
+from collector.source.hook_support import SYMBOL_HOOKS
 from collector.source.libbpf import Libbpf
 from collector.source.library_hooks import LibraryHooks, LibraryProgram, parse_section
 from collector.source.map_reader import MapReader, read_array, read_iterator
@@ -110,8 +112,17 @@ class LoadedProbe:
                 self._object.use_perf_buffer(record.ring, processors)
             elif record.ring:
                 self._object.resize_map(record.ring, self._settings.ring_bytes * record.ring_times)
+        for name in self._unused_maps(choice):
+            self._object.leave_out_map(name)
         self._set_variables()
         self._object.load()
+
+    def _unused_maps(self, choice: dict[str, str]) -> set[str]:
+        """Maps of the ways not taken: this kernel may not know their kind, and all cost memory."""
+        users = read_map_users(self.probe.object_bytes)
+        used = set().union(*(users[program] for program in choice.values()))
+        optional = set().union(*(users[program] for program in self._object.programs))
+        return optional - used - self.probe.manifest.named_maps()
 
     def _set_variables(self) -> None:
         """Fills `const volatile` variables; their place comes from the object's BTF."""
@@ -141,6 +152,8 @@ class LoadedProbe:
                 self._ticks.append(Tick(program, int(hook.every_seconds * NANOSECONDS)))
         elif section.startswith("cgroup"):
             self._attach_cgroup(program)
+        elif section.partition("/")[0] in SYMBOL_HOOKS and "," in section:
+            self._object.attach_kernel_functions(program)
         else:
             self._object.attach(program)
         self.hooks.append(HookStatus(hook.purpose, program, section))

@@ -95,6 +95,10 @@ class ProgramObject:
         self.libbpf.call("bpf_program__set_log_buf", self.programs[program], ctypes.addressof(log), LOG_BYTES)
         self.libbpf.call("bpf_program__set_autoload", self.programs[program], True)
 
+    def leave_out_map(self, name: str) -> None:
+        """It is not created; no selected program may use it."""
+        self.libbpf.call("bpf_map__set_autocreate", self.maps[name], False)
+
     def resize_map(self, name: str, entries: int) -> None:
         self.libbpf.call("bpf_map__set_max_entries", self.maps[name], entries)
 
@@ -152,6 +156,24 @@ class ProgramObject:
 
     def attach_cgroup(self, program: str, cgroup_descriptor: int) -> None:
         self._keep(program, lambda handle: self.libbpf.pointer("bpf_program__attach_cgroup", handle, cgroup_descriptor))
+
+    def attach_kernel_functions(self, program: str) -> None:
+        """Attaches to every function of a section "kprobe/one,other" that this kernel has; LoadError when it has none."""
+        kind, _, target = self.section(program).partition("/")
+        attached, refusals = len(self.links), []
+        for function in target.split(","):
+            name = function.encode()
+            try:
+                self._keep(
+                    program,
+                    lambda handle, name=name: self.libbpf.pointer(  # type: ignore[misc]
+                        "bpf_program__attach_kprobe", handle, kind == "kretprobe", name
+                    ),
+                )
+            except LoadError as error:
+                refusals.append(error)
+        if len(self.links) == attached:
+            raise refusals[0]
 
     def attach_iterator(self, program: str, over: str) -> int:
         """Attaches an iterator (over the elements of map `over`, '' for none); the link's file descriptor."""

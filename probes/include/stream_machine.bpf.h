@@ -147,7 +147,7 @@ static __always_inline void report_exchange(void *context, struct stream_state *
 /* The part of a long request head that the state has no room for. */
 static __always_inline void report_rest(void *context, struct stream_state *state, const struct buffer_walk *walk)
 {
-	__u64 length = walk->piece;
+	__u64 length = walk->now.piece;
 	struct request_rest *record;
 
 	BOUND(length, REST_BYTES);
@@ -158,7 +158,7 @@ static __always_inline void report_rest(void *context, struct stream_state *stat
 	record->flow = state->flow;
 	record->sequence = state->sequence;
 	record->pad = 0;
-	record->captured = bpf_probe_read_user(record->bytes, length, walk->start) ? 0 : length;
+	record->captured = bpf_probe_read_user(record->bytes, length, walk->now.start) ? 0 : length;
 	SUBMIT(request_rests, record, ACCOUNT_RESTS, context);
 }
 
@@ -172,9 +172,9 @@ static __always_inline __u16 capture(__u8 *head, __u16 captured, struct buffer_w
 		if (captured >= REQUEST_BYTES || !next_piece(walk))
 			break;
 		room = REQUEST_BYTES - captured;
-		take = walk->piece < room ? walk->piece : room;
+		take = walk->now.piece < room ? walk->now.piece : room;
 		BOUND(take, REQUEST_BYTES);
-		if (bpf_probe_read_user(head + captured, take, walk->start))
+		if (bpf_probe_read_user(head + captured, take, walk->now.start))
 			break;
 		take_bytes(walk, take);
 		captured += take;
@@ -268,48 +268,42 @@ static __always_inline void report_chunk(void *context, struct stream_state *sta
 		record->side = side;
 		record->closed = length == 0;
 		record->captured = 0;
-		if (walk && length && !bpf_probe_read_user(record->bytes, take, walk->start))
+		if (walk && length && !bpf_probe_read_user(record->bytes, take, walk->now.start))
 			record->captured = take;
 		SUBMIT(chunks, record, ACCOUNT_CHUNKS, context);
 	}
 	state->position[side & 1] += length;
 }
 
-struct chunk_loop {
-	void *context;
-	struct stream_state *state;
-	struct buffer_walk *walk;
-	__u64 now;
-	enum stream_side side;
-	__u32 pad;
-};
-
-static long report_next_chunk(__u32 number __attribute__((unused)), struct chunk_loop *loop)
+/* A function of its own, so that the verifier forgets between two rounds which way the last one went. */
+static __noinline int report_next_chunk(void *context, struct stream_state *state, struct buffer_walk *walk,
+					enum stream_side side, __u64 now)
 {
-	struct buffer_walk *walk = loop->walk;
 	__u64 take;
 
 	if (!next_piece(walk))
-		return 1;
-	take = walk->piece < CHUNK_BYTES ? walk->piece : CHUNK_BYTES;
+		return 0;
+	take = walk->now.piece < CHUNK_BYTES ? walk->now.piece : CHUNK_BYTES;
 	if (take)
-		report_chunk(loop->context, loop->state, walk, take, loop->side, loop->now);
+		report_chunk(context, state, walk, take, side, now);
 	take_bytes(walk, take);
+	return 1;
+}
+
+/* All bytes of the call in order; what is not captured is still a chunk, with its length. */
+static __noinline int report_chunks(void *context, struct stream_state *state, struct buffer_walk *walk, enum stream_side side)
+{
+	__u64 now = bpf_ktime_get_boot_ns();
+
+	for (int number = 0; number < CHUNKS_PER_CALL; number++)
+		if (!report_next_chunk(context, state, walk, side, now))
+			break;
+	if (walk->left)
+		report_chunk(context, state, NULL, walk->left, side, now);
 	return 0;
 }
 
-/* All bytes of the call in order; what is not captured is still a chunk, with its length. bpf_loop (5.17), so that the
- * verifier looks at the body once; these tracepoints are younger. */
-static __always_inline void report_chunks(void *context, struct stream_state *state, struct buffer_walk *walk, enum stream_side side)
-{
-	struct chunk_loop loop = { context, state, walk, bpf_ktime_get_boot_ns(), side, 0 };
-
-	bpf_loop(CHUNKS_PER_CALL, report_next_chunk, &loop, 0);
-	if (walk->left)
-		report_chunk(context, state, NULL, walk->left, side, loop.now);
-}
-
-static __always_inline void on_request(void *context, struct stream_state *state, struct buffer_walk *walk, bool readable)
+static __always_inline void on_request(void *context, struct stream_state *state, struct buffer_walk *walk)
 {
 	__u64 now = bpf_ktime_get_boot_ns(), length = walk->left;
 
@@ -317,18 +311,18 @@ static __always_inline void on_request(void *context, struct stream_state *state
 		report_exchange(context, state, EXCHANGE_END_NEXT);
 	if (!state->request_bytes)
 		begin_request(state, now);
-	if (readable && state->mode != STREAM_MODE_CHUNKS && state->request_captured < REQUEST_BYTES) {
+	if (walk->readable && state->mode != STREAM_MODE_CHUNKS && state->request_captured < REQUEST_BYTES) {
 		bool first = state->request_captured == 0;
 
 		state->request_captured = capture(state->heads, state->request_captured, walk);
 		if (first && state->mode == STREAM_MODE_UNDECIDED && state->sequence == 1 && !learn_from_first_bytes(state, length))
 			return;
-		if (first && walk->piece && state->mode < STREAM_MODE_CHUNKS)
+		if (first && walk->now.piece && state->mode < STREAM_MODE_CHUNKS)
 			report_rest(context, state, walk);
 	}
 	if (state->mode == STREAM_MODE_CHUNKS) {
 		forget_exchange(state);
-		start_walk(walk, length);
+		start_again(walk);
 		report_chunks(context, state, walk, STREAM_SIDE_CLIENT);
 		return;
 	}
@@ -336,7 +330,7 @@ static __always_inline void on_request(void *context, struct stream_state *state
 	state->request_ended_at = now;
 }
 
-static __always_inline void on_response(struct stream_state *state, struct buffer_walk *walk, bool readable)
+static __always_inline void on_response(struct stream_state *state, struct buffer_walk *walk)
 {
 	__u64 now, length = walk->left;
 
@@ -347,7 +341,7 @@ static __always_inline void on_response(struct stream_state *state, struct buffe
 		state->answered = 1;
 		state->response_started_at = now;
 	}
-	if (readable && state->response_captured < RESPONSE_BYTES)
+	if (walk->readable && state->response_captured < RESPONSE_BYTES)
 		state->response_captured = capture(state->heads + REQUEST_BYTES, state->response_captured, walk);
 	state->response_bytes += length;
 	state->response_ended_at = now;
@@ -361,17 +355,17 @@ static __always_inline void on_end(void *context, struct stream_state *state)
 		report_exchange(context, state, EXCHANGE_END_CLOSED);
 }
 
-/* What one call moved. readable: the walk finds the bytes; otherwise they are only counted. */
-static __always_inline void on_bytes(void *context, struct stream_state *state, struct buffer_walk *walk, bool readable, bool sent)
+/* What one call moved. */
+static __always_inline void on_bytes(void *context, struct stream_state *state, struct buffer_walk *walk, bool sent)
 {
 	bool asks = sent == state->asks_by_sending;
 
 	if (state->mode == STREAM_MODE_CHUNKS)
 		report_chunks(context, state, walk, asks ? STREAM_SIDE_CLIENT : STREAM_SIDE_SERVER);
 	else if (asks)
-		on_request(context, state, walk, readable);
+		on_request(context, state, walk);
 	else
-		on_response(state, walk, readable);
+		on_response(state, walk);
 }
 
 #endif

@@ -3,6 +3,7 @@
  * (memory BIO) never shows that, and its addresses stay unknown. */
 #include "probe.bpf.h"
 #include "stream_machine.bpf.h"
+#include "system_call.bpf.h"
 
 #define PROTOCOL_TCP 6
 #define FORGOTTEN_NS 600000000000ULL    /* silent for so long: its process may have ended without SSL_free */
@@ -31,10 +32,11 @@ struct tls_stream {
 /* A call that has not returned. */
 struct tls_call {
 	__u64 ssl;
+	const void *buffer;
 	const __u64 *moved;         /* where the _ex forms put the number of bytes; NULL for the plain forms */
 	__u64 stack;
 	byte_count limit;           /* of the buffer */
-	struct buffer_walk walk;    /* here and not on the stack, where the verifier follows every value it can have */
+	struct buffer_walk walk;
 	__u8 sent;
 	__u8 wants_socket;
 	__u8 found_socket;
@@ -136,8 +138,7 @@ static __always_inline int on_enter(struct pt_regs *context, bool sent, const __
 		return 0;
 	}
 	call->ssl = PT_REGS_PARM1(context);
-	__builtin_memset(&call->walk, 0, sizeof(call->walk));
-	call->walk.start = (const void *)PT_REGS_PARM2(context);
+	call->buffer = (const void *)PT_REGS_PARM2(context);
 	call->limit = PT_REGS_PARM3(context);
 	call->moved = moved;
 	call->sent = sent;
@@ -237,10 +238,10 @@ static __always_inline void on_moved(struct pt_regs *context, struct tls_call *c
 {
 	struct tls_stream *stream = stream_of_call(call);
 
-	call->walk.piece = length;
-	call->walk.left = length;
+	start_blind(&call->walk, length);
+	start_buffer(&call->walk, call->buffer, length);
 	if (stream && stream->state.mode != STREAM_MODE_IGNORED)
-		on_bytes(context, &stream->state, &call->walk, true, call->sent);
+		on_bytes(context, &stream->state, &call->walk, call->sent);
 }
 
 SEC("uretprobe/libssl:SSL_read,SSL_write,SSL_read_ex,SSL_write_ex,SSL_write_ex2")
@@ -275,6 +276,7 @@ static __always_inline bool is_record_header(const __u8 *header)
 static __always_inline int on_socket(struct sock *sk, int result)
 {
 	struct tls_thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+	struct pt_regs *registers = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
 	struct buffer_walk walk;
 	struct tls_call *call;
 	__u8 header[2];
@@ -284,9 +286,11 @@ static __always_inline int on_socket(struct sock *sk, int result)
 	call = thread->depth == 1 ? &thread->calls[0] : &thread->calls[1];
 	if (!call->wants_socket || result < (int)sizeof(header) || sk->sk_protocol != PROTOCOL_TCP)
 		return 0;
-	if (!start_walk(&walk, result) || !next_piece(&walk) || walk.piece < sizeof(header))
+	start_blind(&walk, result);
+	start_call(&walk, registers, CALL_NUMBER(registers), 0);
+	if (!next_piece(&walk) || walk.now.piece < sizeof(header))
 		return 0;
-	if (bpf_probe_read_user(header, sizeof(header), walk.start) || !is_record_header(header))
+	if (bpf_probe_read_user(header, sizeof(header), walk.now.start) || !is_record_header(header))
 		return 0;
 	note_tcp_ends(&call->found, sk);
 	call->found.netns = netns_of_sock(sk);

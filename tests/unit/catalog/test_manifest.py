@@ -36,6 +36,11 @@ help = "How many ticks there were."
 record = "tick"
 """
 WHOLE = HEAD + HOOK + RECORD + METRIC
+ENDS = HOOK.replace("ticks", "ends", 1).replace('"tick"', '"end"')
+WAYS = f"""ways = ["quick", "slow"]
+{HEAD}{RECORD}{ENDS}{HOOK}way = "quick"
+{HOOK.replace('"tick"', '"slow_tick"')}way = "slow"
+"""
 
 
 def read(text: str) -> Manifest:
@@ -48,6 +53,12 @@ def test_sample_is_read_whole() -> None:
     assert manifest.metric[0].where == {"event": ["started"], "last": False, "command": ["nginx"]}
     assert manifest.hook[1].optional
     assert manifest.record[1].idle is not None
+
+
+def test_a_way_has_its_own_hooks_and_those_of_all() -> None:
+    manifest = read(WAYS)
+    programs = {way: [hook.alternatives[0] for hook in manifest.of_way(way).hook] for way in manifest.ways}
+    assert programs == {"quick": ["end", "tick"], "slow": ["end", "slow_tick"]}
 
 
 def test_histogram_without_buckets_takes_those_for_durations() -> None:
@@ -96,6 +107,9 @@ def test_histogram_without_buckets_takes_those_for_durations() -> None:
         (WHOLE + RECORD.replace('struct = "tick"', 'struct = "tock"'), "the whole", "record.ring = 'ticks' is there twice"),
         (WHOLE + HOOK, "the whole", "hook.purpose = 'ticks' is there twice"),
         (WHOLE + "\n[maps]\nticks = 3", "maps.ticks", "string"),
+        (WHOLE.replace('"tick"]', '"tick"]\nway = "quick"'), "the whole", "`ways` does not name 'quick'"),
+        ('ways = ["quick"]' + WHOLE, "the whole", "no [[hook]] has way = 'quick'"),
+        (WAYS + HOOK + 'way = "quick"', "the whole", "hook.purpose = 'ticks' is there twice"),
     ],
 )
 def test_wrong_key_is_refused_by_file_and_place(text: str, key: str, says: str) -> None:

@@ -43,7 +43,8 @@ def facts(roots: tuple[Path, Path]) -> KernelFacts:
     "section",
     [
         "tp_btf/kfree_skb", "tracepoint/sched/sched_switch", "tp/sched/sched_switch", "iter/tcp", "cgroup_skb/egress",
-        "kprobe/tcp_set_state", "kretprobe/inner", "kprobe/tcp_set_state+4", "fentry/tcp_set_state", "fexit.s/tcp_set_state",
+        "kprobe/tcp_set_state", "kretprobe/inner",
+        "kprobe/gone,tcp_set_state", "kprobe/tcp_set_state+4", "fentry/tcp_set_state", "fexit.s/tcp_set_state",
         "lsm/file_open", "uprobe", "uprobe//usr/lib/libssl.so:SSL_read", "raw_tp/sys_exit", "perf_event", "",
     ],
 )  # fmt: skip
@@ -58,6 +59,7 @@ def test_what_may_work_is_not_ruled_out(facts: KernelFacts, section: str) -> Non
         ("tracepoint/sched/sched_nothing", "no tracepoint sched/sched_nothing"),
         ("iter/udp", "no iterator over udp"),
         ("kprobe/tcp_set", "no function tcp_set to probe"),
+        ("kretprobe/gone,tcp_set", "no function gone,tcp_set to probe"),
         ("fentry/udp_sendmsg", "no function udp_sendmsg in its BTF"),
         ("lsm/inode_create", "no function bpf_lsm_inode_create"),
     ],
