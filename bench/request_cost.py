@@ -16,7 +16,8 @@ from made_flows import RingFile
 
 from collector.batch import Batch, BatchKind
 from collector.clock import FixedClock
-from collector.node import Node, build_node
+from collector.node import Node
+from collector.node_building import build_node
 from collector.settings import Settings
 from collector.source.replay_source import ReplaySource
 from collector.source.ring_buffer import RingBuffer

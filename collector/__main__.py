@@ -65,6 +65,10 @@ COMMANDS = (
         "probe new mine --hook tracepoint:sched:sched_process_exit",
     ),
     Command("workloads", "collector.terminal.workloads", "workloads known to the running agent", "workloads"),
+    Command("pods", "collector.terminal.pods", "pods that the cluster or a container runtime told of", "pods --namespace shop"),
+    Command(
+        "resolve", "collector.terminal.resolve", "who held an address, and how that is known", "resolve 10.96.0.1 --port 443"
+    ),
     Command("processes", "collector.terminal.processes", "processes known to the running agent", "processes"),
     Command("map", "collector.terminal.map", "who talks to whom", "map"),
     Command(
@@ -76,6 +80,8 @@ COMMANDS = (
     Command("settings", "collector.settings_report", "print the settings in force and where they come from", "settings --json"),
     Command("version", "collector.commands.version", "print the version", "version"),
 )
+
+ARGUMENTS = {"replay": " FILE", "resolve": " ADDRESS"}
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -152,7 +158,7 @@ def build_command_parser(command: Command) -> argparse.ArgumentParser:
     """The parser of one command, before the command adds its own arguments."""
     parser = argparse.ArgumentParser(
         prog=f"honeyguide {command.name}",
-        usage=f"honeyguide {command.name} [options]" + (" FILE" if command.name == "replay" else ""),
+        usage=f"honeyguide {command.name} [options]" + ARGUMENTS.get(command.name, ""),
         description=f"{command.summary[0].upper()}{command.summary[1:]}.",
         epilog=f"example:\n  honeyguide {command.example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

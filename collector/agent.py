@@ -18,7 +18,8 @@ from typing import Any
 from collector.clock import Clock, SystemClock
 from collector.cluster_choice import choose_cluster_watch
 from collector.drain_pace import DrainPace
-from collector.node import Node, build_node
+from collector.node import Node
+from collector.node_building import build_node
 from collector.probe_control import ProbeControl
 from collector.settings import Settings
 from collector.source.capture_file import is_capture
@@ -109,10 +110,10 @@ def run_agent(settings: Settings) -> int:
             node.add_probe(probe)
         stack.callback(control.close)
         serve(settings, node, stack, control)
-        watch_cluster(settings, node, stack)
         agent = Agent(settings, source, node, control=control)
         with stopping_by_signal(agent.stop):
             agent.drain_once()
+            watch_cluster(settings, node, stack)
             print(describe_start(source.statuses(), node.address, time.monotonic() - started), flush=True)
             agent.run()
     return 0

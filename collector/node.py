@@ -5,55 +5,51 @@ The agent's thread feeds it; the API (as its AgentView) and the exporters read i
 
 from __future__ import annotations
 
-import os
 import secrets
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
 from collector.accounts import Book
-from collector.aggregate.aggregator import AggregateSettings, Aggregator
 from collector.api.view import Health, HealthState, ProcessInfo
 from collector.catalog.probe_model import ProbeModel
 from collector.clock import NANOSECONDS, Clock
 from collector.cluster_status import WatchStatus
-from collector.decode.routes import RouteTable
+from collector.cluster_view import AddressInfo, PodInfo
 from collector.decode.sampling import RequestSampler
-from collector.enrich.enrichers import build_enrichers
-from collector.enrich.identity import Identities, build_identities
-from collector.enrich.names import NameTable
-from collector.enrich.owner_groups import OwnerEnrichers
+from collector.enrich.address_timeline import Place
+from collector.enrich.cluster_report import Wanted, report_address, report_pods
+from collector.enrich.identity import Identities
+from collector.enrich.networks import NetworkTable
 from collector.enrich.peer import PeerEnricher
 from collector.enrich.process import Process
 from collector.enrich.route_enricher import RouteEnricher
-from collector.enrich.translations import Translations
 from collector.export.clickhouse import ClickHouseExporter
 from collector.export.clickhouse_columns import Origin
-from collector.export.clickhouse_settings import ClickHouseSettings
+from collector.export.label_choice import ALL_LABELS, LabelChoice
 from collector.export.otlp import OtlpExporter
-from collector.export.otlp_settings import OtlpSettings, read_otlp_settings
+from collector.export.otlp_settings import OtlpSettings
 from collector.export.prometheus import render
-from collector.export.resource import Resources, read_machine_id, read_resources
+from collector.export.prometheus_families import Families
+from collector.export.resource import Resources
 from collector.export.span_exporter import SpanExporter
-from collector.export.span_settings import read_span_settings
 from collector.health import HealthMonitor
 from collector.instruments import Snapshot
-from collector.pipeline import Pipeline, Rooms
+from collector.pipeline import Pipeline
 from collector.probe_status import ProbeStatus
 from collector.self_metrics import ClickHouseCounts, SelfFacts, collect
+from collector.series_sweep import SeriesSweep
 from collector.settings import Settings
+from collector.settings_for_clickhouse import clickhouse_settings
 from collector.source.interface import Source
 from collector.store.flows import FlowStore
 from collector.store.lookups import LookupStore
 from collector.store.requests import RequestStore
 from collector.store.row_feed import StoreFeed
 from collector.workload import Workload
-
-LEAST_FRESH_SECONDS = 60.0
-SWEEP_SECONDS = 60.0
 
 
 def agent_version() -> str:
@@ -80,8 +76,11 @@ class Node:
     peers: PeerEnricher
     otlp: OtlpSettings | None
     resources: Resources
+    sweep: SeriesSweep
     started_at: int = field(default_factory=time.time_ns)
     version: str = field(default_factory=agent_version)
+    labels: LabelChoice = ALL_LABELS
+    networks: NetworkTable = field(default_factory=NetworkTable)
     address: str = ""
     lag_seconds: float = 0.0
     ready: bool = False
@@ -96,7 +95,6 @@ class Node:
     _health: Health = field(default_factory=lambda: Health(HealthState.STARTING))
     _books: Sequence[Book] = ()
     _statuses: Sequence[ProbeStatus] = ()
-    _next_sweep: float = 0.0
 
     def add_probe(self, probe: ProbeModel) -> None:
         """ProbeError when its probe.py cannot be used."""
@@ -141,6 +139,20 @@ class Node:
             offset = self.clock.offset_ns
             return [self._describe(process, offset) for process in self.identities.processes.processes()]
 
+    def pods(self, wanted: Wanted) -> Iterator[PodInfo]:
+        """Pods of which wanted(uid, namespace, name, node) is true."""
+        with self.lock:
+            known = self.identities.cluster.pods.all()
+        return report_pods(self.identities.cluster, known, self.clock.offset_ns, wanted)
+
+    def resolve_address(self, address: bytes, protocol: str, port: int, at_ns: int) -> AddressInfo:
+        """Who held that address of 16 bytes at `at_ns` (unix)."""
+        offset = self.clock.offset_ns
+        place = Place(address, protocol, port)
+        with self.lock:
+            cluster, names = self.identities.cluster, self.pipeline.rooms.names
+            return report_address(cluster, place, at_ns - offset, offset, names, self.networks)
+
     def _describe(self, process: Process, offset: int) -> ProcessInfo:
         return ProcessInfo(
             pid=process.number,
@@ -172,7 +184,13 @@ class Node:
     def render_metrics(self, accept: str) -> tuple[bytes, str] | None:
         if not self.settings.prometheus:
             return None
-        return render(self.snapshot(), accept, self.resources.agent)
+        with self.lock:
+            snapshot = self.snapshot()
+            read = Families(self.labels, self.sweep.retired.points())
+        page = render(snapshot, accept, self.resources.agent, read)
+        with self.lock:
+            self.sweep.retired.drop(read.ended)
+        return page
 
     def snapshot(self) -> Snapshot:
         """All series now. The lock is held for the copy of the numbers only."""
@@ -187,22 +205,13 @@ class Node:
         now = time.time()
         with self.lock:
             exceeded = self._exceeded()
-            self._drop_old_series(now)
+            self.sweep.sweep(now)
         self._monitor.check_books(self._books, now)
         self._monitor.check_statuses(self._statuses, now)
         self._monitor.check_watches(self.watches(), now)
         self._monitor.check_limits(exceeded, now)
         found = self._monitor.health(now)
         self._health = Health(HealthState(found.status), found.reasons)
-
-    def _drop_old_series(self, now: float) -> None:
-        """Series of what is gone go after a last look at them; those of the living stay, however idle."""
-        if now < self._next_sweep:
-            return
-        self._next_sweep = now + SWEEP_SECONDS
-        rooms = self.pipeline.rooms
-        living = rooms.identities.living()
-        rooms.aggregator.remove_series_of(lambda number: number not in living, now - 60.0 * self.settings.series_idle_minutes)
 
     def _exceeded(self) -> dict[str, int]:
         """limit -> how often something did not fit."""
@@ -218,7 +227,6 @@ class Node:
 
     def _facts(self) -> SelfFacts:
         rooms = self.pipeline.rooms
-        evidence = {f"peer_by_{name}": count for name, count in self.peers.evidence().items()}
         return SelfFacts(
             books=self._books,
             statuses=self._statuses,
@@ -228,7 +236,7 @@ class Node:
             decoder_discards=self.pipeline.decoder_counters(),
             series=rooms.aggregator.counts(),
             rejected=dict(rooms.aggregator.rejected),
-            peers=evidence,
+            peers={f"peer_by_{name}": count for name, count in self.peers.evidence().items()},
             translations=(len(rooms.translations), self.peers.translated),
             identity_discards={**rooms.identities.counters(), **self.peers.counters(), **self._route_counts()},
             spans=self._span_counts(),
@@ -311,7 +319,7 @@ class Node:
         if settings is not None:
             place = self.resources.place
             origin = Origin(place.get("k8s.node.name") or place.get("host.name", ""), self.workload, secrets.randbits(32))
-            feed = StoreFeed(self.flows, self.requests, self.lookups, self.lock)
+            feed = StoreFeed(self.flows, self.requests, self.lookups, self.lock, self.settings.clickhouse_tables)
             self.clickhouse = ClickHouseExporter(settings, origin, feed)
             self.clickhouse.start()
         return self.clickhouse
@@ -324,54 +332,3 @@ class Node:
             flows = self.flows.counts()
         live = ", ".join(f"{count} {protocol}" for protocol, count in flows.live.items())
         return "\n".join(["Replayed:", *lines, f"{workloads} workloads; {flows.history} flows ended, open: {live or 'none'}"])
-
-
-def clickhouse_settings(settings: Settings) -> ClickHouseSettings | None:
-    """None when no server is named."""
-    if not settings.clickhouse_url:
-        return None
-    return ClickHouseSettings(
-        url=settings.clickhouse_url,
-        database=settings.clickhouse_database,
-        prefix=settings.clickhouse_prefix,
-        user=settings.clickhouse_user,
-        password=settings.clickhouse_password.get_secret_value() if settings.clickhouse_password else "",
-        create_tables=settings.clickhouse_create_tables,
-        keep_days=settings.clickhouse_keep_days,
-        rows=settings.clickhouse_batch_rows,
-        seconds=settings.clickhouse_batch_seconds,
-        flow_seconds=settings.clickhouse_flow_seconds,
-        spool_bytes=settings.clickhouse_spool_bytes,
-        spool_folder=settings.clickhouse_spool_folder,
-    )
-
-
-def build_node(settings: Settings, clock: Clock, source: Source, environ: Mapping[str, str]) -> Node:
-    """SettingsError when OTEL_* or settings contradict themselves. Nothing runs yet."""
-    otlp = read_otlp_settings(environ, settings.otlp_endpoint)
-    resources = read_resources(environ, os.uname().nodename, read_machine_id(), agent_version())
-    identities, names = build_identities(settings.max_workloads, settings.max_processes), NameTable()
-    fresh = max(LEAST_FRESH_SECONDS, 3 * settings.snapshot_interval)
-    translations = Translations()
-    local, peers = build_enrichers(identities, names, settings.networks, fresh, translations)
-    aggregate = AggregateSettings(settings.max_series, otlp.exponential if otlp else False)
-    routes = RouteEnricher(RouteTable())
-    rooms = Rooms(
-        identities,
-        names,
-        translations,
-        (OwnerEnrichers((local, peers), identities), routes),
-        Aggregator(aggregate, identities.workload),
-        FlowStore(settings.flow_history, settings.max_connections),
-        LookupStore(settings.lookup_history),
-        RequestStore(),
-    )
-    pipeline = Pipeline(rooms, clock, code_seconds=settings.probe_python_max)
-    node = Node(settings, clock, source, pipeline, peers, otlp, resources, routes=routes)
-    wanted = read_span_settings(environ, settings.otlp_endpoint)
-    if wanted is not None and settings.traces_per_second:
-        node.sampler = RequestSampler(settings.trace_ratio, settings.traces_per_second, settings.slow_request)
-        node.spans = SpanExporter(wanted, resources, node.workload, agent_version(), node.confirm_spans)
-        pipeline.decoder_options = {"exchanges": {"sampler": node.sampler}}
-        pipeline.spans = node.spans
-    return node

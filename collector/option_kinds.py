@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -17,6 +17,7 @@ from collector.quantities import read_bytes, read_seconds, show_bytes, show_seco
 _LISTEN = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.%]+)\]|(?P<host>[A-Za-z0-9_.-]+)):(?P<port>\d{1,5})")
 _PROBE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_ATTRIBUTES = re.compile(r"(?:[a-z][a-z0-9_.]*:)?[a-z][A-Za-z0-9_./-]*(?:\+[a-z][A-Za-z0-9_./-]*)*")
 _CLASS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
@@ -102,6 +103,12 @@ def _check_hook(value: str) -> str:
     return value
 
 
+def _check_attributes(value: str) -> str:
+    if not _ATTRIBUTES.fullmatch(value) or ("+" in value and ":" not in value):
+        raise ValueError("not an attribute's name or METRIC:NAME+NAME")
+    return value
+
+
 def _check_endpoint(value: str) -> str:
     if value and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", value):
         raise ValueError("not an http:// or https:// address")
@@ -140,6 +147,12 @@ HookWords = Annotated[
     BeforeValidator(_split),
     Kind("probe=kind of hook or probe=program, separated by commas", "PROBE=HOOK,...", ",".join),
 ]
+Attributes = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_attributes)], ...],
+    BeforeValidator(_split),
+    Field(max_length=100),
+    Kind("names of attributes, or METRIC:NAME+NAME", "NAME,...", ",".join),
+]
 Address = Annotated[str, AfterValidator(_check_listen), Kind("host:port, IPv6 in brackets: [::1]:9464", "HOST:PORT")]
 Token = Annotated[
     SecretStr | None,
@@ -155,6 +168,12 @@ Server = Annotated[
     str, AfterValidator(_check_server), Kind("an http:// or https:// address without user and password, or empty", "URL")
 ]
 Identifier = Annotated[str, AfterValidator(_check_identifier), Kind("letters, digits and _", "NAME")]
+RowTables = Annotated[
+    tuple[Literal["flows", "requests", "lookups"], ...],
+    BeforeValidator(_split),
+    Field(min_length=1),
+    Kind("some of flows, requests, lookups, separated by commas", "TABLE,...", ",".join),
+]
 Text = Annotated[str, Field(max_length=128, pattern=r"^[\x21-\x7e]*$"), Kind("printable ASCII without spaces", "NAME")]
 OptionalFolder = Annotated[Path | None, Kind("a folder", "FOLDER", lambda value: str(value or ""))]
 Endpoint = Annotated[str, AfterValidator(_check_endpoint), Kind("an http:// or https:// address, or empty", "URL")]

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from collector.option_kinds import (
     Address,
+    Attributes,
     Bytes,
     Classes,
     Count,
@@ -31,6 +32,7 @@ from collector.option_kinds import (
     Ports,
     ProbeNames,
     Ratio,
+    RowTables,
     Seconds,
     Server,
     Switch,
@@ -102,8 +104,14 @@ class Settings(BaseModel):
         "services",
         description="Who other addresses are: services, endpoints and nodes; pods: all pods, too; off: left to the backend.",
     )
-    kubernetes_labels: NamePatterns = Field((), description="Labels of pods that become attributes.")
-    kubernetes_annotations: NamePatterns = Field((), description="Annotations of pods that become attributes.")
+    kubernetes_labels: NamePatterns = Field((), description="Labels of pods that become attributes k8s.pod.label.NAME.")
+    kubernetes_annotations: NamePatterns = Field(
+        (), description="Annotations of pods that become attributes k8s.pod.annotation.NAME."
+    )
+    service_from_labels: Switch = Field(
+        False,
+        description="Pods' app.kubernetes.io/instance, name and version labels name their service, as OpenTelemetry allows.",
+    )
     max_cluster_objects: Count = Field(
         200_000, ge=1000, le=2_000_000, description="Objects of each kind remembered of the cluster; more are counted."
     )
@@ -114,6 +122,10 @@ class Settings(BaseModel):
     traces_per_second: Count = Field(100, ge=0, le=100_000, description="At most so many spans a second; 0: none.")
     slow_request: Seconds = Field(1.0, ge=0.001, le=3600, description="A request that took so long is wanted as a span.")
 
+    prometheus_labels: Attributes = Field(
+        ("service.name", "service.namespace", "honeyguide.workload.kind", "k8s.pod.name", "k8s.container.name"),
+        description="Attributes of a workload that are labels on /metrics; METRIC:NAME+NAME for one metric. OTLP has all.",
+    )
     prometheus: Switch = Field(True, description="Serve /metrics.")
     otlp_endpoint: Endpoint = Field(
         "", description="Push metrics and spans over OTLP to here; empty: what OTEL_* says, else nowhere."
@@ -121,6 +133,7 @@ class Settings(BaseModel):
     clickhouse_url: Server = Field("", description="Send rows of flows, requests and lookups to this ClickHouse server (HTTP).")
     clickhouse_database: Identifier = Field("default", description="Database of its tables.")
     clickhouse_prefix: Identifier = Field("honeyguide_", description="What the tables' names begin with.")
+    clickhouse_tables: RowTables = Field(("flows", "requests", "lookups"), description="Which rows are sent.")
     clickhouse_user: Text = Field("", description="Who the agent is there; empty: the server's default user.")
     clickhouse_password: Password = Field(None, description="Its password. Not a flag: other users could read it.")
     clickhouse_password_file: OptionalFile = Field(None, description="File whose first line is the password.")

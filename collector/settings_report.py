@@ -55,10 +55,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+WIDEST = 14  # long values do not push away the sources of all others
+
+
 def write_table(loaded: LoadedSettings) -> str:
     """One aligned line for each option: name, value, source."""
     rows = [(name, show_value(loaded.settings, name) or "-", loaded.origins.get(name, DEFAULT)) for name in Settings.model_fields]
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    widths = [max(len(row[0]) for row in rows), min(max(len(row[1]) for row in rows), WIDEST)]
     return "".join(f"{name:{widths[0]}}  {value:{widths[1]}}  {origin}\n" for name, value, origin in rows)
 
 

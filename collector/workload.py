@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 class WorkloadKind(enum.Enum):
@@ -11,6 +12,9 @@ class WorkloadKind(enum.Enum):
     CONTAINER = "container"  # a container without Kubernetes
     UNIT = "unit"  # a systemd unit
     PROCESS = "process"  # nothing groups it but its program
+    SERVICE = "service"  # a Kubernetes service, known by an address that stands for all behind it
+    NODE = "node"  # a machine of the cluster, known by its address
+    ADDRESS = "address"  # a remote address that several services share: which of them is meant cannot be known
     NAME = "name"  # a remote address known by the DNS name that led to it
     NETWORK = "network"  # a remote address known only by its CIDR class
     UNKNOWN = "unknown"
@@ -21,7 +25,8 @@ class Workload:
     """number is the identity (an index, never reused while the agent runs); everything else may be filled later.
 
     name: what a person would call it: unit, program, DNS name, network class; for a container its image or short id,
-    for a pod its name once Kubernetes told it, until then the pod UID.
+    for a pod its service name once Kubernetes told it, until then the pod UID.
+    facts: OpenTelemetry attributes that a cluster or a container runtime told; the same mapping may serve several workloads.
     """
 
     number: int
@@ -31,15 +36,27 @@ class Workload:
     pod_uid: str = ""
     container_id: str = ""
     cgroup_path: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def pod_name(self) -> str:
+        """'' for what is no pod, and while its name is not known."""
+        return self.facts.get("k8s.pod.name", "")
+
+    @property
+    def container_name(self) -> str:
+        """As the pod's specification or the container's user calls it; '' while that is not known."""
+        return self.facts.get("k8s.container.name") or self.facts.get("container.name", "")
 
     def attributes(self) -> dict[str, str]:
-        """OpenTelemetry resource attributes; empty ones are left out."""
+        """OpenTelemetry resource attributes; empty ones are left out. What the facts say comes before what the kernel says."""
         named = {
             "service.name": self.name,
             "service.namespace": self.namespace,
             "honeyguide.workload.kind": self.kind.value,
             "k8s.pod.uid": self.pod_uid,
             "container.id": self.container_id,
+            **self.facts,
         }
         return {key: value for key, value in named.items() if value}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from collector.aggregate.batch_groups import BatchGroups
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 # What a column that is missing or of another kind than the manifest thinks can lead to.
 FAULTS = (LookupError, ValueError, TypeError, OverflowError, ManifestError)
 IDENTITIES = ("local", "peer")
+NOBODY = -1
 Resolve = Callable[[int], Workload]
 
 
@@ -145,10 +146,13 @@ class Aggregator:
 
     def _points(self, feed: Feed) -> Iterable[Point]:
         for place, labels in feed.table.active():
-            columns = feed.table.values[place]
-            exemplars = feed.table.exemplars.get(place)
-            value = feed.buckets.value(columns, exemplars) if feed.buckets else float(columns[0])
-            yield Point(self._workload(labels.local), self._attributes(labels), value, float(feed.table.started_at[place]))
+            yield self._point(feed, place, labels)
+
+    def _point(self, feed: Feed, place: int, labels: Labels) -> Point:
+        columns = feed.table.values[place]
+        exemplars = feed.table.exemplars.get(place)
+        value = feed.buckets.value(columns, exemplars) if feed.buckets else float(columns[0])
+        return Point(self._workload(labels.local), self._attributes(labels), value, float(feed.table.started_at[place]))
 
     def _workload(self, number: int) -> Workload | None:
         return None if number < 0 else self._resolve(number)
@@ -177,12 +181,40 @@ class Aggregator:
         """(probe, record) -> rows that went without their last record having arrived, for records that announce their end."""
         return {place: join.vanished for place, join in self._joins.items() if place in self._ending}
 
-    def remove_series_of(self, gone: Callable[[int], bool], idle_since: float) -> None:
-        """Takes out the series of workloads that are gone and were not updated since then (unix seconds)."""
-        for feed in (feed for _, feeds in self._instruments.values() for feed in feeds):
+    def remove_series_of(self, idle_since: Callable[[int], float]) -> list[tuple[Instrument, Point]]:
+        """Takes out the series of workloads that are gone and were not updated lately; what was taken out.
+
+        idle_since(number): unix seconds, the moment after which such a series would stay; -inf for workloads that exist.
+        """
+        removed: list[tuple[Instrument, Point]] = []
+        for instrument, feed in self._all_feeds():
             for place, labels in feed.table.active():
-                if labels.local >= 0 and feed.table.updated_at[place] < idle_since and gone(labels.local):
+                if labels.local >= 0 and feed.table.updated_at[place] < idle_since(labels.local):
+                    removed.append((instrument, self._point(feed, place, labels)))
                     feed.table.remove(place)
+        return removed
+
+    def fold_series_of_peers(self, gone: Callable[[int], bool]) -> None:
+        """Series about peers that are gone become one where they have the same names, so that their sum never goes down."""
+        for instrument, feed in self._all_feeds():
+            heirs: dict[tuple[object, ...], int] = {}
+            for place, labels in feed.table.active():
+                if labels.peer < 0 or not gone(labels.peer):
+                    continue
+                if instrument.kind is InstrumentKind.GAUGE:
+                    feed.table.remove(place)
+                    continue
+                heir = heirs.setdefault((labels.local, *sorted(self._attributes(labels).items())), place)
+                if heir != place:
+                    feed.table.fold(place, heir)
+
+    def numbers(self) -> set[int]:
+        """Of all workloads that a series is about."""
+        active = [labels for _, feed in self._all_feeds() for _, labels in feed.table.active()]
+        return {number for labels in active for number in (labels.local, labels.peer) if number >= 0}
+
+    def _all_feeds(self) -> Iterator[tuple[Instrument, Feed]]:
+        return ((instrument, feed) for instrument, feeds in self._instruments.values() for feed in feeds)
 
 
 def few_valued(batch: Batch, feeds: Sequence[Feed]) -> frozenset[str]:
@@ -202,9 +234,12 @@ def cumulative_fields(record: Record, map_key: tuple[str, ...]) -> CumulativeFie
 def merge_points(points: Iterable[Point]) -> list[Point]:
     """Adds up points with the same names: two numbers may turn out to be one workload."""
     merged: dict[tuple[object, ...], Point] = {}
+    owners: dict[int, tuple[object, ...]] = {}
     for point in points:
-        owner = tuple(point.workload.attributes().items()) if point.workload else ()
-        key = (owner, *sorted(point.attributes.items()))
+        number = point.workload.number if point.workload else NOBODY
+        if number not in owners:
+            owners[number] = tuple(point.workload.attributes().items()) if point.workload else ()
+        key = (owners[number], *sorted(point.attributes.items()))
         known = merged.get(key)
         merged[key] = point if known is None else add_points(known, point)
     return list(merged.values())

@@ -118,7 +118,8 @@ class Feed:
             places = self._settle(groups, part, Unsettled(rows, numbers, amounts, known, places), now)
         self.table.updated_at[places] = now
         if self.buckets:
-            self.buckets.add(self.table.values, places, amounts)
+            weights = groups.floats(self.metric.weight, rows) if self.metric.weight else 1.0
+            self.buckets.add(self.table.values, places, amounts, weights)
             self._offer(groups.batch, rows, places, amounts, now)
         else:
             np.add.at(self.table.values.ravel(), places, amounts)

@@ -34,13 +34,13 @@ class BucketLayout:
     def _explicit(self) -> int:
         return len(self.bounds) + 1
 
-    def add(self, table: Column, places: Column, values: Column) -> None:
-        """Adds values (n,) to the rows `places` (n,) of a table (series, width)."""
+    def add(self, table: Column, places: Column, values: Column, weights: Column | float = 1.0) -> None:
+        """Adds values (n,) to the rows `places` (n,) of a table (series, width); weights (n,): how often each occurred."""
         flat, start = table.ravel(), places * self.width
-        np.add.at(flat, start, values)
-        np.add.at(flat, start + 1 + np.searchsorted(np.asarray(self.bounds), values, side="left"), 1.0)
+        np.add.at(flat, start, values * weights)
+        np.add.at(flat, start + 1 + np.searchsorted(np.asarray(self.bounds), values, side="left"), weights)
         if self.exponential:
-            np.add.at(flat, start + 1 + self._explicit + exponential_place(values), 1.0)
+            np.add.at(flat, start + 1 + self._explicit + exponential_place(values), weights)
 
     def bucket(self, value: float) -> int:
         """The explicit bucket that holds it; a bound belongs to the bucket below."""

@@ -138,6 +138,13 @@ class SeriesTable:
         self.evicted += 1
         self.version += 1
 
+    def fold(self, place: int, into: int) -> None:
+        """Takes a series out whose numbers go on in another one, because both have the same names."""
+        self.values[into] += self.values[place]
+        self.started_at[into] = min(self.started_at[into], self.started_at[place])
+        self.updated_at[into] = max(self.updated_at[into], self.updated_at[place])
+        self.remove(place)
+
     def active(self) -> list[tuple[int, Labels]]:
         """(place, labels) of all series, the overflow series only when something is in it."""
         found = [(place, self.labels[place]) for place in self._index.values()]

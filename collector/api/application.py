@@ -13,6 +13,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
+from collector.api.cluster_routes import ClusterRoutes
 from collector.api.flow_routes import FlowRoutes
 from collector.api.landing_page import POLICY, landing_page
 from collector.api.node_routes import NodeRoutes
@@ -62,6 +63,7 @@ def create_app(
     api.include_router(RequestRoutes(agent, stopping).router())
     api.include_router(NodeRoutes(agent).router())
     api.include_router(ProbeRoutes(agent, control, with_token=bool(security.token)).router())
+    api.include_router(ClusterRoutes(agent).router())
     app.include_router(api)
     app.include_router(_plain_routes(agent))
     app.include_router(_pages(app, agent))

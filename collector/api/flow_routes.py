@@ -23,6 +23,7 @@ from collector.store.flow_filter import FlowFilter, compile_filter
 from collector.store.flow_groups import SUMS
 from collector.store.flow_query import FlowPage, FlowQuery, run
 from collector.store.lookups import find_lookups
+from collector.store.map_nodes import MapNodes
 from collector.store.request_edges import requests_of_edges
 from collector.store.row_tests import Test
 from collector.store.service_map import draw_map
@@ -123,6 +124,7 @@ class FlowRoutes:
         """Who calls whom: workloads as nodes, their connections as edges from client to server, with the requests over them."""
         stored = take(self._agent)
         since, until = asked.moments(stored.now_ns)
-        edges, total = draw_map(asked.filter(since, until), asked.limit, stored.flows, stored.names)
-        requests = requests_of_edges(since, until, stored.requests, stored.names)
-        return map_record(edges, total, requests, stored.names)
+        nodes = MapNodes(stored.names, asked.by)
+        edges, total = draw_map(asked.filter(since, until), asked.limit, stored.flows, stored.names, nodes)
+        requests = requests_of_edges(since, until, stored.requests, stored.names, nodes)
+        return map_record(edges, total, requests, nodes)

@@ -36,6 +36,8 @@ class LookupRecord(BaseModel):
     local_workload: str = text("Who asked (role client) or was asked (role server).", "cart")
     local_namespace: str = text("Its namespace.", "shop")
     local_kind: str = text("Its kind.", "pod")
+    local_pod: str | None = text("Name of its pod.", "cart-7d9f")
+    local_container: str | None = text("Name of its container.", "server")
     local_pod_uid: str | None = text("UID of its pod.", "0c8b1c5e-52d4-4a70-9e0e-5d6e6a0f7a11")
     local_container_id: str | None = text("Id of its container.", "4f1d" * 16)
     local_address: str | None = text("Its address.", "10.0.0.1")

@@ -13,6 +13,7 @@ from collector.api.moments import write_moment
 from collector.api.record_columns import NANOSECONDS, text
 from collector.api.view import Health, ProcessInfo
 from collector.probe_status import ProbeStatus
+from collector.store.map_nodes import MapNodes
 from collector.store.request_edges import EdgeKey, EdgeRequests
 from collector.store.service_map import Edge
 from collector.store.workload_names import WorkloadNames, label
@@ -167,12 +168,12 @@ def health_record(
 
 
 class NodeRecord(BaseModel):
-    """A workload on the map."""
+    """A node of the map: a workload, a pod or a namespace."""
 
     id: int = text("Its number; edges refer to it.", 17)
     name: str = text("Its name.", "cart")
     namespace: str = text("Its namespace.", "shop")
-    kind: str = text("Its kind.", "pod")
+    kind: str = text("Its kind; namespace where the map is drawn by namespace.", "pod")
     connections_out: int = text("Connections it opened, on the edges shown.", 12)
     connections_in: int = text("Connections it accepted, on the edges shown.", 3)
     failures: int = text("Failed connections at it, on the edges shown.", 0)
@@ -218,12 +219,12 @@ class MapAnswer(BaseModel):
     edges: list[EdgeRecord] = text("Who calls whom.", [])
 
 
-def map_record(edges: Sequence[Edge], total: int, requests: Requests, names: WorkloadNames) -> dict[str, Any]:
+def map_record(edges: Sequence[Edge], total: int, requests: Requests, named: MapNodes) -> dict[str, Any]:
     """The record of the map; requests: of all edges."""
     nodes: dict[int, dict[str, Any]] = {}
     for edge in edges:
         for number, direction in ((edge.client, "connections_out"), (edge.server, "connections_in")):
-            node = nodes.setdefault(number, _node_record(number, names))
+            node = nodes.setdefault(number, _node_record(number, named))
             node[direction] += edge.connections
         for number in {edge.client, edge.server}:
             nodes[number]["failures"] += edge.failures
@@ -237,7 +238,5 @@ def _edge_record(edge: Edge, requests: Requests) -> dict[str, Any]:
     return {**asdict(edge), "port": edge.port or None, "requests": [asdict(one) for one in found]}
 
 
-def _node_record(number: int, names: WorkloadNames) -> dict[str, Any]:
-    workload = names.get(number)
-    named = {"name": workload.name, "namespace": workload.namespace, "kind": workload.kind.value}
-    return {"id": number, **named, "connections_out": 0, "connections_in": 0, "failures": 0}
+def _node_record(number: int, named: MapNodes) -> dict[str, Any]:
+    return {"id": number, **asdict(named.node(number)), "connections_out": 0, "connections_in": 0, "failures": 0}

@@ -15,8 +15,11 @@ from collector.store.flow_groups import GROUP_KEYS, GROUP_SORTS
 from collector.store.flow_query import LIMIT_MAX, SORTS, FlowQuery
 from collector.store.flow_rows import OUTCOMES_OF_FAILURE, OUTCOMES_OF_SUCCESS
 from collector.store.lookups import LookupQuery
+from collector.store.map_nodes import NODES
 from collector.store.parameter_error import ParameterError, check_names
 
+MAPPED_PREFIX = bytes(10) + b"\xff\xff"
+PROTOCOLS = ("tcp", "udp", "sctp")
 SIDES = ("either", "local", "peer")
 ORDERS = ("desc", "asc")
 STATES = "open, connecting, closed, failed, listening, listen_ended"
@@ -70,6 +73,10 @@ class WorkloadChoice(BaseModel):
     namespace: list[str] = several("Namespace of the workload.", "shop", NAME_RULE)
     pod: list[str] = several("Pod by uid, name or namespace/name.", "0c8b1c5e-52d4-4a70-9e0e-5d6e6a0f7a11", NAME_RULE)
     container: list[str] = several("Container by id (12 characters or more) or name.", "4f1d4f1d4f1d", NAME_RULE)
+    node: list[str] = several("Node of the cluster that the pod is on.", "node-7", NAME_RULE)
+    label: list[str] = several(
+        "Pod label, key=value, of those that the setting kubernetes_labels keeps.", "team=shop", "key=value, * and ?"
+    )
 
     def end(self, **more: Any) -> EndFilter:
         """What the end of a flow must be; `more`: fields that are no workload."""
@@ -78,6 +85,8 @@ class WorkloadChoice(BaseModel):
             words("namespace", self.namespace),
             words("pod", self.pod),
             words("container", self.container),
+            words("node", self.node),
+            words("label", self.label),
             **more,
         )
 
@@ -111,7 +120,7 @@ class FlowChoice(WorkloadChoice):
     port: list[str] = several("Port.", "443", "1 to 65535")
     side: str = one(
         "either",
-        "Which end workload, namespace, pod, container, process, address and port are about: this node's, the peer's or either.",
+        "Which end workload to label, process, address and port are about: this node's, the peer's or either.",
         "local",
         ", ".join(SIDES),
     )
@@ -203,9 +212,43 @@ class LookupParameters(WorkloadChoice, TimeRange, Page):
 class MapParameters(FlowChoice, TimeRange):
     """GET /api/v1/services/map"""
 
+    by: str = one("workload", "What is one node of the map.", "namespace", ", ".join(NODES))
+
     limit: int = one(
         1000, "How many edges at most, those with the most connections first.", 200, f"1 to {LIMIT_MAX}", ge=1, le=LIMIT_MAX
     )
+
+
+class PodParameters(BaseModel):
+    """GET /api/v1/pods"""
+
+    model_config = ConfigDict(extra="forbid")
+
+    namespace: list[str] = several("Namespace of the pod.", "shop", NAME_RULE)
+    pod: list[str] = several("Pod by uid, name or namespace/name.", "cart-7d9f", NAME_RULE)
+    workload: list[str] = several("Service that the pod belongs to, by name or namespace/name.", "shop/cart", NAME_RULE)
+    node: list[str] = several("Node that the pod is on.", "node-7", NAME_RULE)
+    label: list[str] = several("Label, of those that the setting kubernetes_labels keeps.", "team=shop", "key=value, * and ?")
+    address: list[str] = several("An address that the pod has or had.", "10.0.0.5", "an IPv4 or IPv6 address")
+    limit: int = one(100, "How many rows at most.", 50, f"1 to {LIMIT_MAX}", ge=1, le=LIMIT_MAX)
+    format: str | None = one(None, "Form of the answer; without it the Accept header decides.", "csv", ", ".join(CONTENT_TYPES))
+
+
+class ResolveParameters(BaseModel):
+    """GET /api/v1/resolve"""
+
+    model_config = ConfigDict(extra="forbid")
+
+    address: str = one(..., "The address.", "10.96.0.1", "an IPv4 or IPv6 address")
+    at: str | None = one(None, "The moment; now without it.", "5m", MOMENTS)
+    port: int = one(0, "Port at that address; services are meant by it.", 443, "1 to 65535", ge=0, le=65535)
+    protocol: str = one("tcp", "Protocol of the port.", "udp", ", ".join(PROTOCOLS))
+
+    def question(self, now_ns: int) -> tuple[bytes, str, int, int]:
+        """(address of 16 bytes, protocol, port, unix ns); ParameterError when a value cannot be."""
+        check_names("protocol", [self.protocol], PROTOCOLS)
+        at = now_ns if self.at is None else read_moment("at", self.at, now_ns)
+        return read_address("address", self.address), self.protocol, self.port, at
 
 
 class WorkloadParameters(WorkloadChoice, Page):
@@ -223,6 +266,15 @@ class NoParameters(BaseModel):
     """Routes that take none."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+def read_address(parameter: str, text: str) -> bytes:
+    """16 bytes, IPv4 as ::ffff:a.b.c.d; ParameterError for what is no address."""
+    try:
+        address = ipaddress.ip_address(text.strip("[] "))
+    except ValueError as error:
+        raise ParameterError(parameter, f"{text[:100]!r} is no address.", "an IPv4 or IPv6 address") from error
+    return address.packed if address.version == 6 else MAPPED_PREFIX + address.packed
 
 
 def _networks(parameter: str, values: list[str]) -> tuple[Network, ...]:

@@ -20,6 +20,8 @@ WORKLOAD_FIELDS: dict[str, Callable[[Workload], Any]] = {
     "workload": lambda workload: workload.name,
     "namespace": lambda workload: workload.namespace,
     "kind": lambda workload: workload.kind.value,
+    "pod": lambda workload: workload.pod_name or None,
+    "container": lambda workload: workload.container_name or None,
     "pod_uid": lambda workload: workload.pod_uid or None,
     "container_id": lambda workload: workload.container_id or None,
 }

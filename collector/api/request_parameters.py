@@ -45,7 +45,7 @@ class RequestChoice(WorkloadChoice):
     port: list[str] = several("Port of the end that serves.", "443", "1 to 65535")
     side: str = one(
         "either",
-        "Which end workload, namespace, pod, container and process are about: this node's, the peer's or either.",
+        "Which end workload to label and process are about: this node's, the peer's or either.",
         "local",
         ", ".join(SIDES),
     )

@@ -81,7 +81,7 @@ def write_ndjson(table: Table) -> Iterator[str]:
 
 
 def write_csv(table: Table) -> Iterator[str]:
-    """RFC 4180 with a header line; nothing for null, lists separated by spaces."""
+    """RFC 4180 with a header line; nothing for null, lists and name=value pairs separated by spaces."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(table.columns)
@@ -96,6 +96,8 @@ def write_csv(table: Table) -> Iterator[str]:
 def _cell(value: Any) -> Any:
     if isinstance(value, list):
         return " ".join(str(each) for each in value)
+    if isinstance(value, dict):
+        return " ".join(f"{name}={each}" for name, each in value.items())
     # names of processes are chosen by whoever runs them, and spreadsheets run what looks like a formula with a call in it
     if isinstance(value, str) and FORMULA.match(value):
         return f"'{value}"

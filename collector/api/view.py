@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from collector.accounts import Book
 from collector.clock import Clock
+from collector.cluster_view import AddressInfo, PodInfo
 from collector.probe_status import ProbeStatus
 from collector.store.flows import FlowStore
 from collector.store.lookups import LookupStore
@@ -90,6 +91,14 @@ class AgentView(Protocol):
     def identities(self) -> Identities: ...
 
     def processes(self) -> Sequence[ProcessInfo]: ...
+
+    def pods(self, wanted: Callable[[str, str, str, str], bool]) -> Iterator[PodInfo]:
+        """Pods of which wanted(uid, namespace, name, node) is true; made one by one, outside the lock."""
+        ...
+
+    def resolve_address(self, address: bytes, protocol: str, port: int, at_ns: int) -> AddressInfo:
+        """Who held that address of 16 bytes at `at_ns` (unix)."""
+        ...
 
     def statuses(self) -> Sequence[ProbeStatus]: ...
 

@@ -57,6 +57,7 @@ def check_record(place: str, record: Record, columns: Columns) -> None:
 
 def check_metric(place: str, metric: Metric, columns: Columns, schema: Schema) -> None:
     require(f"{place}: attributes", metric.attributes.values(), columns, "iufbSV", "one value")
+    require(f"{place}: weight", [metric.weight] if metric.weight else [], columns, "iuf", "a number")
     require(f"{place}: known", metric.known, columns, "iufb", "a number")
     for part in metric.parts():
         require(f"{place}: value", [part.value] if part.value else [], columns, "iufb", "a number")

@@ -112,7 +112,10 @@ class Series(Part):
 
 
 class Metric(Part):
-    """One instrument and the columns that feed it."""
+    """One instrument and the columns that feed it.
+
+    weight: of a histogram that the kernel has counted, the column that says how often `value` occurred.
+    """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$")
     kind: InstrumentKind
@@ -125,12 +128,15 @@ class Metric(Part):
     identity: list[Literal["local", "peer"]] = Field(default_factory=list)
     attributes: dict[str, str] = Field(default_factory=dict)
     buckets: list[float] = Field(default_factory=list)
+    weight: str = ""
     series: list[Series] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Metric:
         if self.kind is InstrumentKind.HISTOGRAM and not all(part.value for part in self.parts()):
             raise ValueError("a histogram needs `value`")
+        if self.weight and self.kind is not InstrumentKind.HISTOGRAM:
+            raise ValueError("`weight` belongs to a histogram")
         if self.buckets and self.kind is not InstrumentKind.HISTOGRAM:
             raise ValueError("`buckets` belong to a histogram")
         if self.buckets != sorted(set(self.buckets)) or not all(map(math.isfinite, self.buckets)):

@@ -13,7 +13,6 @@ import numpy as np
 from collector.batch import Batch, Column, RowGroups, Rows
 from collector.decode.decision import Decision
 from collector.decode.exchange_feed import feed_exchange, read_exchanges
-from collector.decode.http_bodies import fill_body_sizes
 from collector.decode.http_exchanges import HttpExchanges
 from collector.decode.request import Request, Side
 from collector.decode.request_details import ROW_FIELDS, describe_row
@@ -26,7 +25,7 @@ from collector.decode.request_record import (
 from collector.decode.request_rows import fill_requests
 from collector.decode.sampling import RequestSampler
 from collector.decode.stream_table import Stream, StreamTable, request_head, response_head
-from collector.decode.trace_columns import find_traces, traces_of
+from collector.decode.trace_columns import traces_of
 from collector.row_groups import group_rows
 
 HTTP = "http"  # read in columns; all others by one conversation per connection
@@ -115,11 +114,10 @@ class ExchangeDecoder:
         rows = np.zeros(len(source), self._schema.dtype)
         copy_owner(source, rows)
         fill_times(source, rows)
-        self._http.fill(source, rows)
-        fill_body_sizes(source, rows)
+        traces = self._http.fill(source, rows)
         batch = request_batch(self._schema, rows, owners)
         if self._sampler is not None:
-            chosen = self._sampler.choose(rows, find_traces(source["request"], source["request_captured"]))
+            chosen = self._sampler.choose(rows, traces)
             batch.columns["details"] = self._http_details(source, rows, np.flatnonzero(chosen))
         return batch
 

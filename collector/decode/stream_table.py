@@ -75,6 +75,8 @@ class StreamTable:
                 stream = Stream()
             if stream.protocol is None and stream.tries < TRIES_MAX:
                 self._recognise(flow, stream, source[first[place]], told=not ending[place])
+                if stream.protocol is None:
+                    self._try_others(flow, stream, source[inverse == place][1:], told=not ending[place])
             self._keep(flow, stream, seen_at[place], ended=bool(ending[place]))
             streams.append(stream)
         return streams
@@ -96,6 +98,12 @@ class StreamTable:
         stream.seen_at = seen_at
         self._streams[flow] = stream
         self._streams.move_to_end(flow)
+
+    def _try_others(self, flow: int, stream: Stream, rows: Rows, *, told: bool) -> None:
+        """The first exchange of a connection may be a login that says too little: the next ones of the same batch are asked."""
+        for row in rows[: TRIES_MAX - stream.tries]:
+            if stream.protocol is None:
+                self._recognise(flow, stream, row, told=told)
 
     def _recognise(self, flow: int, stream: Stream, row: np.void, *, told: bool) -> None:
         """told: the kernel is to hear of it; it need not, of a connection that has ended."""

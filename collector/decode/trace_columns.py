@@ -39,6 +39,12 @@ def find_traces(heads: Column, captured: Column) -> TraceColumns:
     return traces
 
 
+def read_trace(head: bytes) -> tuple[int, bool]:
+    """(key, sampled) of one head, by the last such header as above."""
+    traces = find_traces(np.frombuffer(head, np.uint8).reshape(1, -1), np.array([len(head)])) if HEADER in head else None
+    return (int(traces.keys[0]), bool(traces.sampled[0])) if traces is not None else (0, False)
+
+
 def traces_of(trace_parents: Iterable[str]) -> TraceColumns:
     """The same of traceparent values that a parser found, '' none."""
     found = [VALUE.match(value.encode("ascii", "replace")) for value in trace_parents]

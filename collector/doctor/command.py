@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from collector.doctor.capabilities import holds, list_wanted, read_effective
+from collector.doctor.cluster import inspect_cluster
 from collector.doctor.container_state import inspect_container_state
 from collector.doctor.finding import Finding, no, yes
 from collector.doctor.hook_trials import try_everything
@@ -59,6 +60,7 @@ def examine(trees: Trees, settings: Settings) -> Report:
         "hooks": list(_try_hooks(libbpf, effective, read_cgroup_mounts(trees).unified, places)),
         "container runtimes": list(inspect_container_state(find_host_root())),
         "software": [about_libbpf, *inspect_software(trees)],
+        "kubernetes": list(inspect_cluster(settings, os.environ)),
     }
     return Report(groups, try_probes(settings, places))
 

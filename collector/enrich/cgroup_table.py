@@ -51,15 +51,16 @@ class CgroupTable:
         self._cgroups[identifier] = learnt
         return learnt
 
-    def remove(self, identifier: int) -> None:
-        """Still answered for a while: sockets and late rows outlive the directory."""
+    def remove(self, identifier: int) -> Cgroup | None:
+        """Still answered for a while: sockets and late rows outlive the directory. None when it was gone or never known."""
         known = self._cgroups.get(identifier)
         if known is None or known.removed:
-            return
+            return None
         known.removed = True
         self._removed[identifier] = None
         while len(self._removed) > self._kept_removed:
             self._forget_oldest_removed()
+        return known
 
     def _make_room(self) -> None:
         while len(self._cgroups) >= self._maximum:

@@ -7,13 +7,17 @@ import numpy as np
 from collector.batch import Column
 from collector.workload import UNKNOWN
 
+STILL_OPEN = np.uint64((1 << 63) - 1)
+OVERLAP_NS = np.uint64(10_000_000)  # the two ends of a connection open and close a little apart
 CANDIDATES = 4  # more ends than that with one 4-tuple are ambiguous anyway
 
 
 class ConnectionEnds:
     """Bounded: `maximum` ends, the one seen longest ago goes first; none counts that was not seen for `fresh_ns`.
 
-    key: a hash of protocol, local address and port, remote address and port. Columns instead of one structured array:
+    key: a hash of protocol, local address and port, remote address and port. opened, ended: boot_ns, 0: before anything was
+    seen, STILL_OPEN: not yet; ends that did not exist at one time are not those of one connection, for addresses and ports
+    are given again. Columns instead of one structured array:
     NumPy copies a field of such an array for every search.
     """
 
@@ -22,28 +26,43 @@ class ConnectionEnds:
         self._keys = np.zeros(0, np.uint64)  # sorted; (key, netns) is unique
         self._netns = np.zeros(0, np.uint32)
         self._numbers = np.zeros(0, np.int32)
+        self._opened = np.zeros(0, np.uint64)
+        self._ended = np.zeros(0, np.uint64)
         self._seen_at = np.zeros(0, np.uint64)
         self.evicted = 0
 
     def __len__(self) -> int:
         return len(self._keys)
 
-    def add(self, keys: Column, netns: Column, numbers: Column, now: int) -> None:
-        """These ends exist at `now` (boot_ns). An end seen before takes the new number; UNKNOWN says nothing."""
+    def add(
+        self,
+        keys: Column,
+        netns: Column,
+        numbers: Column,
+        times: tuple[Column, Column],
+        now: int,
+    ) -> None:
+        """These ends exist at `now` (boot_ns). An end seen before takes the new number; UNKNOWN says nothing.
+
+        times: (opened, ended) of each.
+        """
         known = numbers != UNKNOWN
         keys, netns, numbers = keys[known], netns[known], numbers[known]
+        opened, ended = times[0][known], times[1][known]
         place, found = self._locate(keys, netns)
-        self._netns[place[found]] = netns[found]
         self._numbers[place[found]] = numbers[found]
+        self._opened[place[found]] = opened[found]
+        self._ended[place[found]] = ended[found]
         self._seen_at[place[found]] = now
         if not found.all():
-            self._insert(keys[~found], netns[~found], numbers[~found], now)
+            new = ~found
+            self._insert([keys[new], netns[new], numbers[new], opened[new], ended[new]], now)
 
-    def find(self, keys: Column, netns: Column, same_netns_only: Column, now: int) -> Column:
+    def find(self, keys: Column, netns: Column, times: tuple[Column, Column], same_netns_only: Column, now: int) -> Column:
         """int32 per row: the number of the one end with that key; UNKNOWN when there is none, or more than one.
 
         An end in the row's own network namespace is certain. Elsewhere it is an answer only if it is the only one, and
-        never for rows marked in `same_netns_only`.
+        never for rows marked in `same_netns_only`. times: (opened, ended) of each row.
         """
         found = np.full(len(keys), UNKNOWN, np.int32)
         place = np.searchsorted(self._keys, keys)
@@ -56,6 +75,8 @@ class ConnectionEnds:
                 break
             end = np.where(match, end, 0)
             match &= self._seen_at[end] + self._fresh_ns >= np.uint64(now)
+            match &= self._opened[end] <= times[1][rows] + OVERLAP_NS
+            match &= times[0][rows] <= self._ended[end] + OVERLAP_NS
             own = self._netns[end] == netns[rows]
             here = np.where(match & own, self._numbers[end], here)
             there = np.where(match & ~own, self._numbers[end], there)
@@ -85,7 +106,9 @@ class ConnectionEnds:
         place[rows] -= 1
         return place, found
 
-    def _insert(self, keys: Column, netns: Column, numbers: Column, now: int) -> None:
+    def _insert(self, columns: list[Column], now: int) -> None:
+        """columns: keys, netns, numbers, opened, ended."""
+        keys, netns, numbers, opened, ended = columns
         order = np.lexsort((np.arange(len(keys)), netns, keys))
         last = np.ones(len(order), bool)  # of several rows about one end
         last[:-1] = (keys[order[1:]] != keys[order[:-1]]) | (netns[order[1:]] != netns[order[:-1]])
@@ -94,6 +117,8 @@ class ConnectionEnds:
         self._keys = np.insert(self._keys, place, keys[new])
         self._netns = np.insert(self._netns, place, netns[new])
         self._numbers = np.insert(self._numbers, place, numbers[new])
+        self._opened = np.insert(self._opened, place, opened[new])
+        self._ended = np.insert(self._ended, place, ended[new])
         self._seen_at = np.insert(self._seen_at, place, now)
         if len(self._keys) > self._maximum:
             self._make_room(now)
@@ -107,3 +132,4 @@ class ConnectionEnds:
             kept = np.sort(kept[np.argsort(self._seen_at[kept], kind="stable")[surplus:]])
         self._keys, self._netns = self._keys[kept], self._netns[kept]
         self._numbers, self._seen_at = self._numbers[kept], self._seen_at[kept]
+        self._opened, self._ended = self._opened[kept], self._ended[kept]

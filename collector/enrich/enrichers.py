@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from collector.batch import Batch
+from collector.enrich.cluster_peers import ClusterPeers
 from collector.enrich.identity import Identities
 from collector.enrich.local import LocalEnricher
 from collector.enrich.names import NameTable
@@ -28,5 +29,6 @@ def build_enrichers(
     translations: Translations | None = None,
 ) -> tuple[LocalEnricher, PeerEnricher]:
     """networks: (name, network) pairs of the user's own. fresh_seconds: at least three times the snapshot interval."""
-    peers = PeerEnricher(identities, names, NetworkTable(networks), fresh_seconds, translations=translations)
+    cluster = ClusterPeers(identities.cluster, identities)
+    peers = PeerEnricher(identities, names, NetworkTable(networks), cluster, fresh_seconds, translations=translations)
     return LocalEnricher(identities), peers

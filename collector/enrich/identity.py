@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from collector.batch import Batch
+from collector.clock import Clock, FixedClock
 from collector.enrich.cgroup_path import CgroupMeaning, read_cgroup_path
 from collector.enrich.cgroup_table import ROOT, Cgroup, CgroupTable
+from collector.enrich.cluster import DEFAULT_CHOICE, Cluster
+from collector.enrich.pod_attributes import NamingChoice
+from collector.enrich.pod_containers import PodContainers
 from collector.enrich.process import Process, name_program
 from collector.enrich.process_table import CgroupFact, ProcessTable, read_facts
 from collector.enrich.workload_table import WorkloadKey, WorkloadTable, key_of
@@ -16,17 +20,19 @@ KEPT_PATHS = 8192
 # The more a cgroup says, the lower. init.scope says least: it made the sockets that it hands to the services it starts.
 RANKS = {WorkloadKind.POD: 0, WorkloadKind.CONTAINER: 1, WorkloadKind.UNIT: 2}
 WEAKEST = 3
-LASTING = (WorkloadKind.NAME, WorkloadKind.NETWORK, WorkloadKind.UNKNOWN)
+LASTING = frozenset(WorkloadKind) - {WorkloadKind.POD, WorkloadKind.CONTAINER, WorkloadKind.UNIT, WorkloadKind.PROCESS}
 
 
 class Identities:
     """Fed with process_event and cgroup_event batches; asked by the enrichers, the exporters and the API.
 
     A cgroup that is not known yet gets a number at once; its workload is filled when the path arrives.
-    version moves whenever `resolve` would answer a question asked earlier in another way.
+    version moves whenever `resolve` would answer a question asked earlier in another way. cluster: what others tell of pods.
     """
 
-    def __init__(self, workloads: WorkloadTable, processes: ProcessTable, cgroups: CgroupTable) -> None:
+    def __init__(self, workloads: WorkloadTable, processes: ProcessTable, cgroups: CgroupTable, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.containers = PodContainers(cluster.pods)
         self._workloads = workloads
         self._cgroups = cgroups
         self._waiting: dict[int, tuple[int, str]] = {}  # cgroup -> (its number, program of who asked first)
@@ -82,6 +88,21 @@ class Identities:
         """The number of something that has nothing but a name."""
         return self._workloads.number_of(WorkloadKey(kind, name))
 
+    def number_of(self, key: WorkloadKey) -> int:
+        """The number of a workload that is no cgroup and no process of this node."""
+        return self._workloads.number_of(key)
+
+    def reserve(self, key: WorkloadKey) -> int:
+        """A number that reads as `key` for now; `name_number` may say later what it stands for."""
+        self._workloads.number_of(key)
+        number = self._workloads.reserve()
+        self._workloads.fill(number, key)
+        return number
+
+    def name_number(self, number: int, key: WorkloadKey) -> None:
+        """A reserved number stands for `key` from now on, for all that was recorded with it too."""
+        self._workloads.fill(number, key)
+
     def use(self, numbers: Iterable[int], now: int) -> None:
         """These numbers were given to rows at `now` (boot_ns); those never used are forgotten first."""
         self._workloads.use(numbers, now)
@@ -95,7 +116,12 @@ class Identities:
         for process in self.processes.living():
             named = self._most_telling(self._cgroups.get(process.cgroup), process)
             keys.add(key_of(named[0]) if named else WorkloadKey(WorkloadKind.PROCESS, process.program))
-        return {workload.number for workload in self.workloads() if workload.kind in LASTING or key_of(workload) in keys}
+        return {one.number for one in self.workloads() if one.kind in LASTING or self._workloads.key(one.number) in keys}
+
+    def is_gone_pod(self, number: int) -> bool:
+        """Whether it is a pod, and nobody says that it exists."""
+        key = self._workloads.key(number)
+        return key is not None and key.kind is WorkloadKind.POD and not self.cluster.pods.lives(key.pod_uid)
 
     def counters(self) -> Mapping[str, int]:
         """What could not be kept or named, by reason, since the start."""
@@ -107,6 +133,7 @@ class Identities:
             "cgroups_never_named": self._never_named,
             "attachments_forgotten": self.processes.forgotten_attachments,
             "rows_without_owner": self.rows_without_owner,
+            **self.cluster.counters(),
         }
 
     def limits_reached(self) -> list[str]:
@@ -117,16 +144,26 @@ class Identities:
     def _take(self, fact: CgroupFact) -> None:
         if fact.event == "attached":
             self.processes.attach(fact)
+            meaning = self._read(fact.path) if self.containers.lookup is not None else None
+            if meaning is not None:
+                self.containers.want(meaning, fact.path)
         if fact.hierarchy:
             if fact.event == "renamed":
                 self.processes.rename(fact)
         elif fact.event == "removed":
-            self._cgroups.remove(fact.cgroup)
+            removed = self._cgroups.remove(fact.cgroup)
+            if removed is not None:
+                self.containers.remove(removed.meaning, fact.observed_at)
         elif fact.cgroup:
-            self._name(fact.cgroup, fact.path)
+            self._name(fact.cgroup, fact.path, fact.observed_at)
 
-    def _name(self, identifier: int, path: str) -> None:
+    def _name(self, identifier: int, path: str, at: int) -> None:
+        known = self._cgroups.get(identifier)
         learnt = self._cgroups.learn(identifier, path)
+        if learnt is not None and not learnt.removed:
+            if known is not None:  # it has another path now
+                self.containers.remove(known.meaning, at)
+            self.containers.add(learnt.meaning, path, at)
         if learnt is None or identifier not in self._waiting:
             return
         number, program = self._waiting.pop(identifier)
@@ -188,5 +225,13 @@ def rank(meaning: CgroupMeaning) -> int:
     return WEAKEST if meaning.name == "init.scope" else RANKS[meaning.kind]
 
 
-def build_identities(maximum_workloads: int = 16384, maximum_processes: int = 32768) -> Identities:
-    return Identities(WorkloadTable(maximum_workloads), ProcessTable(maximum_processes), CgroupTable())
+def build_identities(
+    maximum_workloads: int = 16384,
+    maximum_processes: int = 32768,
+    clock: Clock | None = None,
+    choice: NamingChoice = DEFAULT_CHOICE,
+) -> Identities:
+    """clock: that of the rows, for facts with wall-clock times; without one boot and wall clock are the same."""
+    workloads = WorkloadTable(maximum_workloads)
+    cluster = Cluster(clock or FixedClock(0), workloads, choice)
+    return Identities(workloads, ProcessTable(maximum_processes), CgroupTable(), cluster)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from collector.workload import UNKNOWN
 
@@ -13,10 +14,21 @@ PLACES = 64  # network namespaces with the same address; more than one is ambigu
 SWEEP_NS = 1_000_000_000  # looking through everything for what is stale is done no more often
 
 
+class Found(NamedTuple):
+    """since: connections opened earlier were not to this socket (boot_ns; 0: it is older than the agent)."""
+
+    number: int
+    since: int
+
+
+NOBODY = Found(UNKNOWN, 0)
+
+
 @dataclass(slots=True)
 class Listener:
     number: int
     seen_at: int
+    since: int
 
 
 @dataclass(slots=True)
@@ -35,19 +47,19 @@ class Listeners:
         """All ports with a listener."""
         return [port for known_protocol, port in self._by_port if known_protocol == protocol]
 
-    def add(self, protocol: str, netns: int, address: bytes, port: int, number: int, now: int) -> None:
-        """A socket of workload `number` listens there at `now` (boot_ns)."""
+    def add(self, protocol: str, netns: int, address: bytes, port: int, number: int, now: int, since: int = 0) -> None:
+        """A socket of workload `number` listens there at `now` (boot_ns), and has done so since `since`; 0: not known."""
         sockets = self._by_port.setdefault((protocol, port), {})
         known = sockets.get((netns, address))
         if known is not None:
-            known.number, known.seen_at = number or known.number, now
+            known.number, known.seen_at, known.since = number or known.number, now, since
             return
         if self.count >= self.maximum:
             self._sweep(now)
         if self.count >= self.maximum:
             self.refused += 1
             return
-        sockets[(netns, address)] = Listener(number, now)
+        sockets[(netns, address)] = Listener(number, now, since)
         self.count += 1
 
     def remove(self, protocol: str, netns: int, address: bytes, port: int) -> None:
@@ -69,28 +81,29 @@ class Listeners:
         else:
             places[netns] = now
 
-    def find(self, protocol: str, netns: int, address: bytes, port: int, *, loopback: bool, now: int) -> int:
-        """Who listens at `address` and `port` as seen from `netns`; UNKNOWN when nobody does, or more than one could be meant."""
+    def find(self, protocol: str, netns: int, address: bytes, port: int, *, loopback: bool, now: int) -> Found:
+        """Who listens at `address` and `port` as seen from `netns`; NOBODY when nobody does, or more than one could be meant."""
         sockets = self._by_port.get((protocol, port))
         if not sockets:
-            return UNKNOWN
+            return NOBODY
         places = {netns} if loopback else self._places(netns, address, now)
-        found = {number for place in places for number in self._answering(sockets, place, address, now)}
-        return found.pop() if len(found) == 1 else UNKNOWN
+        found = {one for place in places for one in self._answering(sockets, place, address, now)}
+        numbers = {one.number for one in found}
+        return Found(numbers.pop(), max(one.since for one in found)) if len(numbers) == 1 else NOBODY
 
     def _places(self, netns: int, address: bytes, now: int) -> set[int]:
         """Network namespaces that the address leads to: the own one if it has it, otherwise every one that has."""
         holders = {place for place, seen_at in self._holders.get(address, {}).items() if seen_at + self.fresh_ns >= now}
         return {netns} if netns in holders else holders
 
-    def _answering(self, sockets: dict[tuple[int, bytes], Listener], netns: int, address: bytes, now: int) -> set[int]:
+    def _answering(self, sockets: dict[tuple[int, bytes], Listener], netns: int, address: bytes, now: int) -> set[Found]:
         """A socket bound to the very address comes before those bound to all."""
         wildcards = (ANY_IPV4, ANY_IPV6) if address.startswith(MAPPED_PREFIX) else (ANY_IPV6,)
         for addresses in ((address,), wildcards):
             listeners = [sockets[(netns, one)] for one in addresses if (netns, one) in sockets]
-            numbers = {listener.number for listener in listeners if listener.seen_at + self.fresh_ns >= now}
-            if numbers:
-                return numbers
+            found = {Found(one.number, one.since) for one in listeners if one.seen_at + self.fresh_ns >= now}
+            if found:
+                return found
         return set()
 
     def _sweep(self, now: int) -> None:

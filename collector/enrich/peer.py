@@ -1,8 +1,8 @@
 """Who is at the other end of each flow: adds the column `peer`.
 
 From the surest to the weakest: the other end of the same connection on this node; for a request whom the rows about its
-connection found; a listening socket of this node at that address; the DNS name that led to the address; the network it
-lies in. An ambiguous answer is no answer.
+connection found; a listening socket of this node at that address; who held the address then, as the cluster tells; the
+DNS name that led to the address; the network it lies in. An ambiguous answer is no answer.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import numpy as np
 
 from collector.batch import Batch, Column
 from collector.enrich.address_columns import are_loopback, are_unspecified, octets_of
-from collector.enrich.connection_ends import ConnectionEnds
+from collector.enrich.cluster_peers import ClusterPeers, Question
+from collector.enrich.connection_ends import STILL_OPEN, ConnectionEnds
 from collector.enrich.identity import Identities
-from collector.enrich.listeners import Listeners
+from collector.enrich.listeners import Found, Listeners
 from collector.enrich.local import latest_time
 from collector.enrich.names import KnownName, NameTable
 from collector.enrich.networks import NetworkTable
@@ -54,6 +55,7 @@ class Flows:
     serving: Column
     asking: Column  # rows that have a peer at all
     opened_at: Column
+    times: tuple[Column, Column]  # (opened, ended) as far as they are known, see ConnectionEnds
     rows: Column  # how many each of these stands for
     carried: bool  # by connections that other rows are about
     now: int
@@ -73,10 +75,12 @@ class PeerEnricher:
         identities: Identities,
         names: NameTable,
         networks: NetworkTable,
+        cluster: ClusterPeers,
         fresh_seconds: float = 60,
         maximum: int = 131072,
         translations: Translations | None = None,
     ) -> None:
+        self._cluster = cluster
         fresh_ns = int(fresh_seconds * NANOSECONDS)
         self._identities, self._names, self._networks = identities, names, networks
         self._ends = ConnectionEnds(maximum, fresh_ns)
@@ -97,7 +101,7 @@ class PeerEnricher:
         self._learn(flows)
         batch.columns["peer"] = self._find(flows)
         if flows.protocol in CARRIERS.values():
-            self._told.add(flows.own_key, flows.netns, batch.columns["peer"], flows.now)
+            self._told.add(flows.own_key, flows.netns, batch.columns["peer"], flows.times, flows.now)
 
     def _find_of_carried(self, batch: Batch) -> Column:
         """Many requests go over one connection: each is looked at once, and what its own rows know comes first."""
@@ -105,17 +109,18 @@ class PeerEnricher:
         _, first, inverse, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
         flows = read_flows(batch.select(first), counts)
         self.translated += see_through(flows, self._translations)
-        self._learn_ends(flows, self._ends.find(flows.own_key, flows.netns, flows.asking, flows.now) == UNKNOWN)
+        self._learn_ends(flows, self._ends.find(flows.own_key, flows.netns, flows.times, flows.asking, flows.now) == UNKNOWN)
         found: Column = self._find(flows)[inverse]
         return found
 
     def _find(self, flows: Flows) -> Column:
-        peer = self._ends.find(flows.mirrored_key, flows.netns, flows.loopback, flows.now)
+        peer = self._ends.find(flows.mirrored_key, flows.netns, flows.times, flows.loopback, flows.now)
         peer[~flows.asking] = UNKNOWN
         self._found["connection"] += int(flows.rows[peer != UNKNOWN].sum())
         if flows.carried:
             self._fill("flow", flows, peer, self._find_told)
         self._fill("listener", flows, peer, self._find_listeners)
+        self._fill("cluster", flows, peer, self._find_holders)
         self._fill("name", flows, peer, self._find_names)
         self._fill("network", flows, peer, self._find_networks)
         self._found["unknown"] += int(flows.rows[(peer == UNKNOWN) & ~flows.listening].sum())
@@ -123,7 +128,7 @@ class PeerEnricher:
         return peer
 
     def evidence(self) -> Mapping[str, int]:
-        """Rows by how their peer was found: connection, flow, listener, name, network; or unknown."""
+        """Rows by how their peer was found: connection, flow, listener, cluster, name, network; or unknown."""
         return dict(self._found)
 
     def counters(self) -> Mapping[str, int]:
@@ -144,7 +149,8 @@ class PeerEnricher:
 
     def _learn_ends(self, flows: Flows, which: Column) -> None:
         ends = np.flatnonzero(flows.asking & which)
-        self._ends.add(flows.own_key[ends], flows.netns[ends], flows.number[ends], flows.now)
+        times = flows.times[0][ends], flows.times[1][ends]
+        self._ends.add(flows.own_key[ends], flows.netns[ends], flows.number[ends], times, flows.now)
 
     def _learn(self, flows: Flows) -> None:
         self._learn_ends(flows, flows.asking)
@@ -157,10 +163,11 @@ class PeerEnricher:
             if flows.listen_ended[row]:
                 self._listeners.remove(flows.protocol, *place)
             else:
-                self._listeners.add(flows.protocol, *place, int(flows.number[row]), flows.now)
+                self._listeners.add(flows.protocol, *place, int(flows.number[row]), flows.now, int(flows.times[0][row]))
 
     def _find_told(self, flows: Flows, rows: Column) -> Column:
-        return self._told.find(flows.own_key[rows], flows.netns[rows], np.ones(len(rows), bool), flows.now)
+        times = flows.times[0][rows], flows.times[1][rows]
+        return self._told.find(flows.own_key[rows], flows.netns[rows], times, np.ones(len(rows), bool), flows.now)
 
     def _find_listeners(self, flows: Flows, rows: Column) -> Column:
         peers = np.full(len(rows), UNKNOWN, np.int32)
@@ -172,15 +179,20 @@ class PeerEnricher:
         words = flows.remote_octets[asked].view(np.uint64)
         hashes = hash_rows([flows.netns[asked], flows.remote_port[asked], words[:, 0], words[:, 1]])
         _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-        numbers = [self._ask_listeners(flows, int(index)) for index in asked[first]]
-        peers[which] = np.array(numbers, np.int32)[inverse]
+        found = [self._ask_listeners(flows, int(index)) for index in asked[first]]
+        numbers = np.array([one.number for one in found], np.int32)[inverse]
+        since = np.array([one.since for one in found], np.uint64)[inverse]
+        peers[which] = np.where(flows.times[0][asked] >= since, numbers, UNKNOWN)
         return peers
 
-    def _ask_listeners(self, flows: Flows, row: int) -> int:
+    def _ask_listeners(self, flows: Flows, row: int) -> Found:
         return self._listeners.find(
             flows.protocol, int(flows.netns[row]), flows.remote_octets[row].tobytes(), int(flows.remote_port[row]),
             loopback=bool(flows.loopback[row]), now=flows.now,
         )  # fmt: skip
+
+    def _find_holders(self, flows: Flows, rows: Column) -> Column:
+        return self._cluster.find(question_of(flows, rows))
 
     def _find_names(self, flows: Flows, rows: Column) -> Column:
         """The name last learnt for the address before the connection was opened."""
@@ -199,15 +211,26 @@ class PeerEnricher:
         valid = (place >= 0) & (owners_column[within] == inverse) & (until[within] >= opened_at)
         numbers = np.zeros(len(known), np.int32)
         for index in np.unique(within[valid]):
-            numbers[index] = self._identities.intern(WorkloadKind.NAME, known[index].name)
+            numbers[index] = self._number_of_name(known[index].name)
         return np.where(valid, numbers[within], peers)
+
+    def _number_of_name(self, name: str) -> int:
+        service = self._cluster.service_named(name)
+        return self._identities.intern(WorkloadKind.NAME, name) if service is None else service
 
     def _histories(self, addresses: list[bytes]) -> tuple[list[int], list[KnownName]]:
         """(index of the address, what is known of it), sorted by index and time."""
-        pairs = [(index, entry) for index, address in enumerate(addresses) for entry in self._names.history(address)]
+        pairs = [
+            (index, entry)
+            for index, address in enumerate(addresses)
+            if not self._cluster.is_of_pods(address)  # they come and go faster than the names that led to them
+            for entry in self._names.history(address)
+        ]
         return [index for index, _ in pairs], [entry for _, entry in pairs]
 
     def _find_networks(self, flows: Flows, rows: Column) -> Column:
+        if self._cluster.waits:
+            return self._cluster.wait(question_of(flows, rows), self._networks)
         addresses, inverse = distinct_addresses(flows.remote_octets[rows])
         names = [self._networks.name_of(address) for address in addresses]
         numbers = {name: self._identities.intern(WorkloadKind.NETWORK, name) for name in set(names)}
@@ -234,7 +257,9 @@ def read_flows(batch: Batch, rows: Column | None = None) -> Flows:
     seed = seed_of(protocol)
     now = latest_time(batch)
     listening = has_name(batch, "role", "listener")
-    opened_at = batch["opened_at"] if "opened_at" in batch else np.zeros(len(batch), np.uint64)
+    ended = has_name(batch, "event", "closed") | has_name(batch, "event", "failed")
+    observed_at = batch["observed_at"] if "observed_at" in batch else np.full(len(batch), now, np.uint64)
+    opened_at = batch["opened_at"].astype(np.uint64) if "opened_at" in batch else observed_at
     return Flows(
         protocol=protocol,
         transport=transports(batch),
@@ -252,6 +277,7 @@ def read_flows(batch: Batch, rows: Column | None = None) -> Flows:
         serving=has_name(batch, "role", "server"),
         asking=~listening & ~are_unspecified(remote_octets),
         opened_at=np.where(opened_at, opened_at, np.uint64(now)),
+        times=(opened_at, np.where(ended, observed_at, STILL_OPEN)),
         rows=np.ones(len(batch), np.int64) if rows is None else rows,
         carried=record in CARRIERS,
         now=now,
@@ -286,6 +312,12 @@ def see_through(flows: Flows, translations: Translations) -> int:
     flows.mirrored_key[ends.rows] = hash_rows([*own, *back], seed=seed_of(flows.protocol))
     flows.loopback = are_loopback(flows.remote_octets)
     return len(ends.rows)
+
+
+def question_of(flows: Flows, rows: Column) -> Question:
+    """A port that the peer chose for itself says nothing about services."""
+    ports = np.where(flows.serving[rows], 0, flows.remote_port[rows])
+    return Question(flows.transport[rows], flows.remote_octets[rows], ports, flows.opened_at[rows])
 
 
 def has_name(batch: Batch, column: str, name: str) -> Column:

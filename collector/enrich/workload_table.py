@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from collector.enrich.cgroup_path import CgroupMeaning
@@ -22,7 +22,15 @@ class WorkloadKey(NamedTuple):
     container_id: str = ""
 
 
-def key_of(named: CgroupMeaning | Workload) -> WorkloadKey:
+class Naming(NamedTuple):
+    """What a cluster or a runtime calls a workload. facts: its OpenTelemetry attributes."""
+
+    name: str
+    namespace: str
+    facts: Mapping[str, str]
+
+
+def key_of(named: CgroupMeaning) -> WorkloadKey:
     return WorkloadKey(named.kind, named.name, named.namespace, named.pod_uid, named.container_id)
 
 
@@ -30,7 +38,10 @@ class WorkloadTable:
     """Bounded: at `maximum` those unused for `idle_seconds` go; if there are none, newcomers are called `other` and counted.
 
     version moves when numbers given earlier must be asked for again. Time is that of the rows (`use`), not of a clock.
+    describe: what is known of a workload with that key beside the key; asked when it gets its key, and by `decorate`.
     """
+
+    describe: Callable[[WorkloadKey], Naming | None] | None = None
 
     def __init__(self, maximum: int = 16384, idle_seconds: float = 900) -> None:
         self._maximum, self._idle_ns = max(maximum, 2), int(idle_seconds * NANOSECONDS)
@@ -39,6 +50,8 @@ class WorkloadTable:
             OTHER: Workload(OTHER, WorkloadKind.UNKNOWN, "other"),
         }
         self._by_key: dict[WorkloadKey, int] = {}
+        self._keys: dict[int, WorkloadKey] = {}
+        self._of_pod: dict[str, set[int]] = {}
         self._used_at: dict[int, int] = {}
         self._next = OTHER + 1
         self._now = 0
@@ -63,6 +76,18 @@ class WorkloadTable:
 
     def all(self) -> list[Workload]:
         return list(self._by_number.values())
+
+    def key(self, number: int) -> WorkloadKey | None:
+        """What makes it what it is, whatever it is called by now; None while it waits for that, and when it is forgotten."""
+        return self._keys.get(number)
+
+    def of_pod(self, uid: str) -> Collection[int]:
+        """Numbers of the containers of that pod, and of the pod itself as a peer."""
+        return self._of_pod.get(uid, ())
+
+    def with_key(self, key: WorkloadKey) -> int | None:
+        """The number that goes with `key`, if it has one."""
+        return self._by_key.get(key)
 
     def number_of(self, key: WorkloadKey, cgroup_path: str = "") -> int:
         """The number that goes with `key`, a new one if it has none; OTHER when there is no room."""
@@ -92,9 +117,22 @@ class WorkloadTable:
         workload = self._by_number.get(number)
         if workload is None or number <= OTHER:
             return
+        self._unindex(number)
         workload.kind, workload.name, workload.namespace, workload.pod_uid, workload.container_id = key
         workload.cgroup_path = cgroup_path
+        self._keys[number] = key
         self._by_key.setdefault(key, number)
+        if key.pod_uid:
+            self._of_pod.setdefault(key.pod_uid, set()).add(number)
+        self.decorate(number)
+
+    def decorate(self, number: int) -> None:
+        """Takes over what `describe` says by now."""
+        key = self._keys.get(number)
+        naming = self.describe(key) if self.describe is not None and key is not None else None
+        if naming is not None:
+            workload = self._by_number[number]
+            workload.name, workload.namespace, workload.facts = naming
 
     def use(self, numbers: Iterable[int], now: int) -> None:
         """These were seen at `now` (boot_ns)."""
@@ -110,10 +148,21 @@ class WorkloadTable:
         self._swept_at = self._now
         idle = [number for number, used_at in self._used_at.items() if used_at + self._idle_ns < self._now]
         for number in idle:
-            workload = self._by_number.pop(number)
-            del self._used_at[number]
-            key = key_of(workload)
-            if self._by_key.get(key) == number:
-                del self._by_key[key]
+            self._forget(number)
         self.evicted += len(idle)
         self.version += bool(idle)
+
+    def _forget(self, number: int) -> None:
+        del self._by_number[number], self._used_at[number]
+        self._unindex(number)
+
+    def _unindex(self, number: int) -> None:
+        key = self._keys.pop(number, None)
+        if key is None:
+            return
+        if self._by_key.get(key) == number:
+            del self._by_key[key]
+        if key.pod_uid:
+            self._of_pod[key.pod_uid].discard(number)
+            if not self._of_pod[key.pod_uid]:
+                del self._of_pod[key.pod_uid]

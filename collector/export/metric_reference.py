@@ -7,8 +7,14 @@ from dataclasses import dataclass
 
 from collector.export.prometheus_names import family_name, label_name, sample_names
 from collector.instruments import Instrument, InstrumentKind
+from collector.settings import Settings
 
-OF_THE_WORKLOAD = ("service.name", "service.namespace", "honeyguide.workload.kind", "k8s.pod.uid", "container.id")
+OF_EVERY_WORKLOAD = ("service.name", "service.namespace", "honeyguide.workload.kind")
+OF_PODS = (
+    "k8s.namespace.name", "k8s.pod.name", "k8s.pod.uid", "k8s.container.name", "k8s.node.name", "k8s.deployment.name",
+    "k8s.replicaset.name", "k8s.statefulset.name", "k8s.daemonset.name", "k8s.cronjob.name", "k8s.job.name", "service.version",
+)  # fmt: skip
+OF_CONTAINERS = ("container.id", "container.name", "container.runtime", "container.image.name", "container.image.tags")
 OF_THE_PEER = ("service.peer.name", "service.peer.namespace")
 
 HEAD = """# Metrics
@@ -20,13 +26,32 @@ Names follow OpenTelemetry; the Prometheus names on `/metrics` are derived from 
 suffix, counters end in `_total`. A histogram has the three names `_bucket`, `_sum` and `_count`.
 
 """
+
+
+def names_in(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def default_labels() -> Sequence[str]:
+    """Attributes that are labels unless the settings say otherwise."""
+    return tuple(Settings.model_fields["prometheus_labels"].default)
+
+
 WHOSE = f"""## Whose numbers they are
 
-Over OTLP each workload is a resource, with as many of the attributes {", ".join(f"`{name}`" for name in OF_THE_WORKLOAD)} as are
-known, and with `host.name`, `host.id` and `service.instance.id`. On `/metrics` the former are labels
-({", ".join(f"`{label_name(name)}`" for name in OF_THE_WORKLOAD)}), and `target_info` tells about the agent.
+Over OTLP each workload is a resource, with as many of these attributes as are known, and with `host.name`, `host.id` and
+`service.instance.id`:
 
-In the tables *workload* stands for these, and *peer* for {" and ".join(f"`{name}`" for name in OF_THE_PEER)} of the other side of
+- every workload: {names_in(OF_EVERY_WORKLOAD)}
+- containers of pods: {names_in(OF_PODS)}, and pod labels and annotations as
+  `kubernetes_labels` and `kubernetes_annotations` say
+- containers: {names_in(OF_CONTAINERS)}
+
+How a pod's `service.*` are found: [kubernetes-names.md](kubernetes-names.md). On `/metrics` the attributes that the setting
+`prometheus_labels` names are labels, by default {", ".join(f"`{label_name(name)}`" for name in default_labels())};
+`target_info` tells about the agent.
+
+In the tables *workload* stands for these, and *peer* for {names_in(OF_THE_PEER)} of the other side of
 a connection. Numbers without a workload belong to the agent, whose `service.name` is `honeyguide`, or to the whole node.
 """
 

@@ -26,6 +26,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from collector.export.otlp_streams import Request, Run, Stream
+from collector.export.resource import wire_values
 from collector.instruments import HistogramValue, InstrumentKind
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.40.0"
@@ -44,7 +45,7 @@ def _resource_metrics(
     resource: Mapping[str, str], runs: list[Run], taken_at: float, scope: InstrumentationScope
 ) -> ResourceMetrics:
     metrics = [_metric(run, nanoseconds(taken_at)) for run in runs]
-    return ResourceMetrics(Resource(dict(resource), SCHEMA_URL), [ScopeMetrics(scope, metrics, SCHEMA_URL)], SCHEMA_URL)
+    return ResourceMetrics(Resource(wire_values(resource), SCHEMA_URL), [ScopeMetrics(scope, metrics, SCHEMA_URL)], SCHEMA_URL)
 
 
 def nanoseconds(seconds: float) -> int:

@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as CONTENT_TYPE_OPENMETRICS
 from prometheus_client.samples import Exemplar as SampleExemplar
 
-from collector.export.prometheus_families import Family, attribute_labels, families
+from collector.export.prometheus_families import Families, Family, attribute_labels, families
 from collector.export.prometheus_page import TARGET_HELP, Page, bound_text
 from collector.instruments import Exemplar, HistogramValue, Snapshot
 
@@ -62,13 +62,18 @@ def _buckets(family: Family, value: HistogramValue) -> Iterator[tuple[str, int]]
     return zip(bounds, itertools.accumulate(map(int, value.counts)), strict=True)
 
 
-def render(snapshot: Snapshot, accept: str, resource: Mapping[str, str] | None = None) -> tuple[bytes, str]:
-    """The page and its content type. accept: the Accept header; resource: attributes for target_info, left out when empty."""
+def render(
+    snapshot: Snapshot, accept: str, resource: Mapping[str, str] | None = None, read: Families | None = None
+) -> tuple[bytes, str]:
+    """The page and its content type. accept: the Accept header; resource: attributes for target_info, left out when empty.
+
+    read: how the snapshot becomes families; all attributes become labels without it.
+    """
     openmetrics = wants_openmetrics(accept)
     writer = Page(openmetrics)
     if resource:
         writer.write_target_info(attribute_labels(resource))
-    for family in families(snapshot):
+    for family in (read or Families()).read(snapshot):
         writer.write_family(family)
     return writer.finish(), CONTENT_TYPE_OPENMETRICS if openmetrics else CONTENT_TYPE_PLAIN_0_0_4
 

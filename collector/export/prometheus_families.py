@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from collector.export.attribute_text import label_text
 from collector.export.histogram_merge import add_values
+from collector.export.label_choice import ALL_LABELS, LabelChoice, chosen_attributes
 from collector.export.prometheus_names import family_name, label_name, sample_names, unit_words
+from collector.export.retired_series import Key
 from collector.instruments import (
     AttributeValue,
     HistogramValue,
@@ -20,6 +22,9 @@ from collector.instruments import (
 )
 
 Labels = dict[str, str]
+OfWorkload = dict[tuple[int, tuple[str, ...] | None], Labels]
+Retired = Mapping[str, Sequence[tuple[Key, Point]]]
+NOTHING_RETIRED: Retired = {}
 
 
 @dataclass(slots=True)
@@ -68,15 +73,56 @@ def attribute_labels(attributes: Mapping[str, AttributeValue]) -> Labels:
     return labels
 
 
-def families(snapshot: Snapshot) -> list[Family]:
+@dataclass(slots=True)
+class Families:
+    """Made from one snapshot. ended: keys of retired series with whose labels nothing goes on."""
+
+    choice: LabelChoice = ALL_LABELS
+    retired: Retired = field(default_factory=lambda: NOTHING_RETIRED)
+    found: dict[str, Family] = field(default_factory=dict)
+    ended: list[Key] = field(default_factory=list)
+    _taken: set[str] = field(default_factory=set)
+    _of_workload: OfWorkload = field(default_factory=dict)
+
+    def read(self, snapshot: Snapshot) -> list[Family]:
+        """The families that have series, in the order of the snapshot."""
+        for one in snapshot.instruments:
+            if one.points:
+                self._fill(_family_for(one.instrument, self.found, self._taken), one)
+            else:
+                self.ended += [key for key, _ in self.retired.get(one.instrument.name, ())]
+        return list(self.found.values())
+
+    def _fill(self, family: Family, one: InstrumentSnapshot) -> None:
+        labelled = [(self._labels(one.instrument, point), point) for point in one.points]
+        names = _union((labels for labels, _ in labelled), family.label_names)
+        if family.rows and names != family.label_names:
+            _widen(family, names)
+        family.label_names = names
+        for labels, point in labelled:
+            family.add(labels, point)
+        for key, point in self.retired.get(one.instrument.name, ()):
+            labels = self._labels(one.instrument, point)
+            if set(labels) <= set(names) and tuple([labels.get(name, "") for name in names]) in family.rows:
+                family.add(labels, point)
+            else:
+                self.ended.append(key)
+
+    def _labels(self, instrument: Instrument, point: Point) -> Labels:
+        labels = attribute_labels(point.attributes)
+        if point.workload is None:
+            return labels
+        names = self.choice.names_for(instrument.name)
+        key = (id(point.workload), None if names is None else tuple(names))
+        own = self._of_workload.get(key)
+        if own is None:
+            own = self._of_workload[key] = attribute_labels(chosen_attributes(point.workload, names))
+        return {**own, **labels}
+
+
+def families(snapshot: Snapshot, choice: LabelChoice = ALL_LABELS) -> list[Family]:
     """The families that have series, in the order of the snapshot."""
-    found: dict[str, Family] = {}
-    taken: set[str] = set()
-    of_workload: dict[int, Labels] = {}
-    for one in snapshot.instruments:
-        if one.points:
-            _fill(_family_for(one.instrument, found, taken), one, of_workload)
-    return list(found.values())
+    return Families(choice).read(snapshot)
 
 
 def _family_for(instrument: Instrument, found: dict[str, Family], taken: set[str]) -> Family:
@@ -97,26 +143,6 @@ def _candidate_names(instrument: Instrument) -> Iterator[str]:
     yield name
     yield f"{name}_{instrument.kind.value}"
     yield from (f"{name}_{instrument.kind.value}_{number}" for number in itertools.count(2))
-
-
-def _fill(family: Family, one: InstrumentSnapshot, of_workload: dict[int, Labels]) -> None:
-    labelled = [(_labels(point, of_workload), point) for point in one.points]
-    names = _union((labels for labels, _ in labelled), family.label_names)
-    if family.rows and names != family.label_names:
-        _widen(family, names)
-    family.label_names = names
-    for labels, point in labelled:
-        family.add(labels, point)
-
-
-def _labels(point: Point, of_workload: dict[int, Labels]) -> Labels:
-    labels = attribute_labels(point.attributes)
-    if point.workload is None:
-        return labels
-    own = of_workload.get(point.workload.number)
-    if own is None:
-        own = of_workload[point.workload.number] = attribute_labels(point.workload.attributes())
-    return {**own, **labels}
 
 
 def _union(all_labels: Iterable[Labels], known: tuple[str, ...]) -> tuple[str, ...]:

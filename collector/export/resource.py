@@ -13,6 +13,7 @@ from collector.workload import Workload
 
 # What OTEL_RESOURCE_ATTRIBUTES says about the place and not about the agent holds for every workload of this node too.
 OF_THE_PLACE = ("cloud.", "deployment.", "host.", "k8s.cluster.", "k8s.node.", "os.")
+LISTS = frozenset(("container.image.tags",))  # attributes that the conventions want as lists of text
 MACHINE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
 
@@ -28,6 +29,11 @@ class Resources:
         named = {key: valid_text(value) for key, value in workload.attributes().items()}
         instance = workload.container_id or workload.pod_uid or self.place.get("host.id") or self.place.get("host.name", "")
         return {**self.place, "service.name": "unknown", "service.instance.id": instance, **named}
+
+
+def wire_values(attributes: Mapping[str, str]) -> dict[str, str | list[str]]:
+    """As they are sent: lists where the conventions want lists."""
+    return {name: [value] if name in LISTS else value for name, value in attributes.items()}
 
 
 def read_resources(environ: Mapping[str, str], host_name: str, host_id: str, version: str) -> Resources:

@@ -9,11 +9,12 @@ import struct
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from collector.export.attribute_text import protobuf_value
+from collector.export.resource import wire_values
 from collector.instruments import AttributeValue
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
@@ -89,6 +90,14 @@ def encode_times(start: int, end: int) -> bytes:
     return TIMES.pack(START_TAG, start, END_TAG, end)
 
 
+def resource_value(name: str, value: str | list[str]) -> KeyValue:
+    """One of Resource.attributes."""
+    if isinstance(value, str):
+        return key_value(name, value)
+    values = [key_value(name, one).value for one in value]
+    return KeyValue(key=name, value=AnyValue(array_value=ArrayValue(values=values)))
+
+
 def encode_links(trace_id: bytes, span_id: bytes, parent_id: bytes, flags: int) -> bytes:
     """The part of a Span that says where in a trace it is."""
     encoded: bytes = Span(trace_id=trace_id, span_id=span_id, parent_span_id=parent_id, flags=flags).SerializeToString()
@@ -101,7 +110,8 @@ def encode_request(groups: Iterable[tuple[Mapping[str, str], Iterable[bytes]]], 
     schema = delimited(SCHEMA, SCHEMA_URL.encode())
     parts = []
     for attributes, spans in groups:
-        resource = Resource(attributes=[key_value(name, value) for name, value in attributes.items()]).SerializeToString()
+        values = [resource_value(name, value) for name, value in wire_values(attributes).items()]
+        resource = Resource(attributes=values).SerializeToString()
         content = b"".join([scope, *[delimited(SPANS, span) for span in spans], schema])
         parts.append(delimited(RESOURCE_SPANS, delimited(RESOURCE, resource) + delimited(SCOPE_SPANS, content) + schema))
     return b"".join(parts)

@@ -1,37 +1,31 @@
-"""Requests to the API server: one asyncio client, connections that notice a dead peer, failures as ApiError."""
+"""Requests to the API server, each answered with bytes or an ApiError; idle connections are used again."""
 
 from __future__ import annotations
 
-import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlencode, urlsplit
 
-import httpx
+import h11
 import msgspec
 
 from collector.kubernetes.access import ApiAccess
 from collector.kubernetes.failure import ApiError, Outcome, outcome_of_status
+from collector.kubernetes.http_connection import Address, HttpConnection, connect
 from collector.kubernetes.shapes import Status
 
-CONNECT_SECONDS = 10.0
-WRITE_SECONDS = 10.0
-MOST_CONNECTIONS = 16
 # A page of 500 objects is a few MiB; the API server refuses single objects over 1.5 MiB.
 LARGEST_PAGE = 128 << 20
 LARGEST_STATUS = 64 << 10
-# A peer that vanished without a word is noticed after about a minute, however seldom the watch has news.
-KEEP_ALIVE = [
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-]
+MOST_IDLE = 2
+IDLE_SECONDS = 30.0
 # Uncompressed: gzip would cost the API server more than a cluster's network costs.
-HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
+HEADERS = (("Accept-Encoding", "identity"), ("Connection", "keep-alive"))
+JSON = "application/json"
 
 _status = msgspec.json.Decoder(Status)
 
@@ -40,17 +34,23 @@ class ApiClient:
     """async with. user_agent: how the API server's owner recognises us in its logs and priority levels."""
 
     def __init__(self, access: ApiAccess, user_agent: str) -> None:
+        server = urlsplit(access.server)
+        host = server.hostname or ""
         self._access = access
-        self._headers = {**HEADERS, "User-Agent": user_agent}
-        self._http: httpx.AsyncClient | None = None
+        self._address = Address(host, server.port or 443, access.server_name or host)
+        self._base = server.path.rstrip("/")
+        self._headers = (*HEADERS, ("Host", server.netloc), ("User-Agent", user_agent))
+        self._tls: ssl.SSLContext | None = None
+        self._idle: list[HttpConnection] = []
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self._close()
+        while self._idle:
+            self._idle.pop().close()
 
-    async def get(self, path: str, parameters: Mapping[str, str], silence: float, accept: str = "") -> bytes:
+    async def get(self, path: str, parameters: Mapping[str, str], silence: float, accept: str = JSON) -> bytes:
         """The whole body. silence: seconds without a byte after which it fails."""
         body = bytearray()
         async with self.stream(path, parameters, silence, accept) as chunks:
@@ -62,89 +62,71 @@ class ApiClient:
 
     @asynccontextmanager
     async def stream(
-        self, path: str, parameters: Mapping[str, str], silence: float, accept: str = ""
+        self, path: str, parameters: Mapping[str, str], silence: float, accept: str = JSON
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Bytes as they come; ApiError before the first for any status but 200, and within for whatever breaks it off."""
-        headers = {"Accept": accept} if accept else {}
         token = await self._access.credentials.token()
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        names = {"sni_hostname": self._access.server_name} if self._access.server_name else {}
-        timeout = httpx.Timeout(silence, connect=CONNECT_SECONDS, write=WRITE_SECONDS)
+        headers = [*self._headers, ("Accept", accept), *([("Authorization", f"Bearer {token}")] if token else ())]
+        connection = await self._connection()
         try:
-            request = self._client().build_request(
-                "GET", path, params=dict(parameters), headers=headers, timeout=timeout, extensions=names
-            )
-            answer = await self._client().send(request, stream=True)
+            question = f"?{urlencode(parameters)}" if parameters else ""
+            await connection.send(f"{self._base}{path}{question}", headers)
+            head = await connection.receive_head(silence)
+            body = connection.receive_body(silence)
+            if head.status_code != 200:
+                raise await self._refusal(head, body)
+            yield body
+        except TimeoutError:
+            raise ApiError(Outcome.SILENT, "The API server said nothing for too long.") from None
+        except (OSError, h11.ProtocolError) as error:
+            raise ApiError(Outcome.DROPPED, f"The connection to {self._access.server} broke: {describe(error)}.") from None
+        finally:
+            self._put_back(connection)
+
+    async def _connection(self) -> HttpConnection:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.reusable and time.monotonic() - connection.used_at < IDLE_SECONDS:
+                return connection
+            connection.close()
+        try:
+            return await connect(self._address, self._context())
+        except ssl.SSLError as error:
+            self._tls = None  # the next connection reads the certificates anew
+            raise ApiError(Outcome.TLS, f"TLS with {self._access.server} failed: {describe(error)}.") from None
+        except (TimeoutError, OSError) as error:
+            raise ApiError(Outcome.UNREACHABLE, f"{self._access.server} cannot be reached: {describe(error)}.") from None
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
             try:
-                if answer.status_code != httpx.codes.OK:
-                    raise await self._refusal(answer)
-                yield answer.aiter_raw()
-            finally:
-                await answer.aclose()
-        except (httpx.HTTPError, httpx.StreamError, OSError, ssl.SSLError) as error:
-            raise self._broken(error) from None
+                self._tls = self._access.make_tls()
+            except (OSError, ValueError) as error:
+                raise ApiError(Outcome.TLS, f"The certificates of {self._access.origin} cannot be used: {error}.") from None
+        return self._tls
 
-    def _client(self) -> httpx.AsyncClient:
-        if self._http is None:
-            transport = httpx.AsyncHTTPTransport(
-                verify=self._tls(),
-                trust_env=False,
-                limits=httpx.Limits(max_connections=MOST_CONNECTIONS, keepalive_expiry=60),
-                socket_options=KEEP_ALIVE,
-            )
-            self._http = httpx.AsyncClient(
-                base_url=self._access.server, headers=self._headers, transport=transport, trust_env=False
-            )
-        return self._http
+    def _put_back(self, connection: HttpConnection) -> None:
+        if connection.reusable and len(self._idle) < MOST_IDLE:
+            self._idle.append(connection)
+        else:
+            connection.close()
 
-    def _tls(self) -> ssl.SSLContext:
-        try:
-            return self._access.make_tls()
-        except (OSError, ValueError) as error:
-            raise ApiError(Outcome.TLS, f"The certificates of {self._access.origin} cannot be used: {error}.") from None
-
-    async def _close(self) -> None:
-        client, self._http = self._http, None
-        if client is not None:
-            await client.aclose()
-
-    async def _refusal(self, answer: httpx.Response) -> ApiError:
-        outcome = outcome_of_status(answer.status_code)
+    async def _refusal(self, head: h11.Response, body: AsyncIterator[bytes]) -> ApiError:
+        outcome = outcome_of_status(head.status_code)
         if outcome is Outcome.UNAUTHENTICATED:
             self._access.credentials.forget()
-        cause = f"The API server answers {answer.status_code}: {sentence(await _read_message(answer))}"
-        return ApiError(outcome, cause, _read_seconds(answer.headers.get("Retry-After", "")))
-
-    def _broken(self, error: Exception) -> ApiError:
-        """What the network did; after a failure of TLS the next request reads the certificates anew."""
-        cause = _innermost(error)
-        if isinstance(cause, ssl.SSLError) and isinstance(error, httpx.ConnectError):
-            self._http = None  # streams of others go on with theirs
-            return ApiError(Outcome.TLS, f"TLS with {self._access.server} failed: {describe_tls(cause)}.")
-        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
-            return ApiError(Outcome.UNREACHABLE, f"{self._access.server} cannot be reached: {describe(error, cause)}.")
-        if isinstance(error, httpx.TimeoutException):
-            return ApiError(Outcome.SILENT, "The API server said nothing for too long.")
-        return ApiError(Outcome.DROPPED, f"The connection to {self._access.server} broke: {describe(error, cause)}.")
+        told = await _read_message(body) or bytes(head.reason).decode("ascii", "replace")
+        retry = next((value for name, value in head.headers if name == b"retry-after"), b"")
+        return ApiError(outcome, f"The API server answers {head.status_code}: {sentence(told)}", _read_seconds(bytes(retry)))
 
 
-def _innermost(error: BaseException) -> BaseException:
-    """The cause under httpx's and httpcore's wrapping."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    return error
-
-
-def describe(error: Exception, cause: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """In a few words; no object is ever quoted."""
-    told = cause.strerror if isinstance(cause, OSError) else ""
-    return told or type(error).__name__
-
-
-def describe_tls(error: ssl.SSLError) -> str:
-    """verify_message says which check failed."""
-    return getattr(error, "verify_message", "") or error.reason or "unknown reason"
+    if isinstance(error, ssl.SSLError):
+        return getattr(error, "verify_message", "") or error.reason or "unknown reason"
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    return (error.strerror if isinstance(error, OSError) else "") or type(error).__name__
 
 
 def sentence(text: str) -> str:
@@ -152,19 +134,19 @@ def sentence(text: str) -> str:
     return text if text.endswith(".") else f"{text}."
 
 
-async def _read_message(answer: httpx.Response) -> str:
-    """Of the Status object in the body, when there is one."""
-    body = bytearray()
-    async for chunk in answer.aiter_raw():
-        body += chunk
-        if len(body) > LARGEST_STATUS:
+async def _read_message(body: AsyncIterator[bytes]) -> str:
+    """Of the Status object in the body; '' when there is none."""
+    read = bytearray()
+    async for chunk in body:
+        read += chunk
+        if len(read) > LARGEST_STATUS:
             break
     try:
-        return _status.decode(bytes(body)).message[:300] or answer.reason_phrase
+        return _status.decode(bytes(read)).message[:300]
     except ValueError:
-        return answer.reason_phrase
+        return ""
 
 
-def _read_seconds(text: str) -> float:
+def _read_seconds(text: bytes) -> float:
     """Retry-After in seconds; API servers send no dates."""
     return float(text) if text.isdigit() else 0.0

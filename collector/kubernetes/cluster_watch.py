@@ -56,7 +56,6 @@ class ClusterWatch:
         self._books |= {name: WatchBook(name, WatchState.SYNCED, watched=False) for name in ("replicasets", "jobs")}
         self._thread = threading.Thread(target=self._run, name="kubernetes", daemon=True)
         self._started = threading.Event()
-        logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request; the watches tell what matters
         self._end: Callable[[], None] | None = None
         self._fault = ""
 

@@ -161,16 +161,32 @@ class Reflector:
             "timeoutSeconds": str(max(1, round(seconds))),
             "resourceVersion": self._version or self._least,
         }
-        silence, telling = self.pace.silence, not self._version
-        if telling:
+        if not self._version:
             parameters |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
-            silence = self.pace.list_silence
-        async with self.client.stream(self.kind.path, parameters, silence) as chunks:
+            await self._be_told(parameters)
+            return
+        async with self.client.stream(self.kind.path, parameters, self.pace.silence) as chunks:
             self._heard_well(0)
-            self._seen = set() if telling else None
             await self._read_lines(chunks)
+
+    async def _be_told(self, parameters: dict[str, str]) -> None:
+        """A watch that begins with everything there is; until that is told, silence means more."""
+        try:
+            async with asyncio.timeout(self.pace.list_silence) as bound:
+                async with self.client.stream(self.kind.path, parameters, self.pace.silence) as chunks:
+                    self._heard_well(0)
+                    self._seen = set()
+                    await self._read_lines(self._bounded(chunks, bound))
+        except TimeoutError:
+            raise ApiError(Outcome.SILENT, "The API server said nothing for too long.") from None
         if self._seen is not None:
             raise ApiError(Outcome.DROPPED, "The stream ended before everything was told.")
+
+    async def _bounded(self, chunks: AsyncIterator[bytes], bound: asyncio.Timeout) -> AsyncIterator[bytes]:
+        async for chunk in chunks:
+            yield chunk
+            telling = self._seen is not None
+            bound.reschedule(asyncio.get_running_loop().time() + self.pace.list_silence if telling else None)
 
     async def _read_lines(self, chunks: AsyncIterator[bytes]) -> None:
         rest = b""

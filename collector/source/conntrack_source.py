@@ -73,6 +73,7 @@ class ConntrackSource:
     ) -> None:
         self._clock, self._namespace, self._tracking = clock, namespace, tracking
         self._next_try = 0
+        self._opened = False
         self._events: socket.socket | None = None
         self._table: socket.socket | None = None
         self._netns = inode_of(namespace)
@@ -93,6 +94,7 @@ class ConntrackSource:
         return False
 
     def open(self) -> None:
+        self._opened = True
         if self._status.state is ProbeState.DISABLED:
             return
         self._next_try = self._clock.boot_ns() + TRY_AGAIN_AFTER_NS
@@ -211,7 +213,8 @@ class ConntrackSource:
         return [Book(PROBE, "connections", self._seen + self._overruns, self._rows, filtered, 0, dropped, True, self._rows)]
 
     def statuses(self) -> Sequence[ProbeStatus]:
-        return [self._status]
+        """Nothing before it was opened: where no probe can run, it is not."""
+        return [self._status] if self._opened else []
 
     def fills(self) -> dict[tuple[str, str], float]:
         return {}

@@ -24,13 +24,15 @@ LISTENING = ("listening", "listen_ended")
 class EndFilter:
     """What one end of a flow must be. Empty: anything. Within a field any value may fit, all fields must.
 
-    The fields that name a workload (workloads to containers) must hold for one and the same workload.
+    The fields that name a workload (workloads to labels) must hold for one and the same workload.
     """
 
     workloads: tuple[str, ...] = ()
     namespaces: tuple[str, ...] = ()
     pods: tuple[str, ...] = ()
     containers: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     processes: tuple[str, ...] = ()
     networks: tuple[Network, ...] = ()
     ports: tuple[int, ...] = ()
@@ -42,6 +44,8 @@ class EndFilter:
             (self.namespaces, names.in_namespaces),
             (self.pods, names.of_pods),
             (self.containers, names.of_containers),
+            (self.nodes, names.on_nodes),
+            (self.labels, names.labelled),
         )
         sets = [find(patterns) for patterns, find in asked if patterns]
         return set.intersection(*sets) if sets else None

@@ -13,8 +13,8 @@ from collector.batch import Column, Rows
 from collector.store.columns import command_text
 from collector.store.flow_filter import Names
 from collector.store.flow_rows import OUTCOMES_OF_SUCCESS
-from collector.store.workload_names import WorkloadNames, label
-from collector.workload import Workload, WorkloadKind
+from collector.store.workload_names import NODE_NAME, WorkloadNames, label, pod_label
+from collector.workload import Workload
 
 MICROSECONDS = 1_000_000
 NANOSECONDS = 1_000_000_000
@@ -90,16 +90,15 @@ def server_port(rows: Rows, tables: Names) -> Column:
     return np.where(serving, rows["local_port"], np.where(calling, rows["remote_port"], 0))
 
 
-def pod_label(workload: Workload) -> str:
-    return label(workload) if workload.kind is WorkloadKind.POD else ""
-
-
 GROUP_KEYS: dict[str, Coder] = {
     "workload": by_workload("local", label),
     "peer": by_workload("peer", label),
     "namespace": by_workload("local", lambda workload: workload.namespace),
     "peer_namespace": by_workload("peer", lambda workload: workload.namespace),
     "pod": by_workload("local", pod_label),
+    "peer_pod": by_workload("peer", pod_label),
+    "container": by_workload("local", lambda workload: workload.container_name),
+    "node": by_workload("local", lambda workload: workload.facts.get(NODE_NAME, "")),
     "process": _by_value(lambda rows, tables: rows["command"], lambda command: command_text(bytes(command))),  # type: ignore[call-overload]
     "port": _by_value(server_port, str),
     "protocol": _by_code("protocol"),

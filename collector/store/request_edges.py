@@ -10,13 +10,14 @@ import numpy as np
 from collector.batch import Column, Rows
 from collector.store.columns import gather
 from collector.store.flow_groups import group_by_codes, known_or_none, total
+from collector.store.map_nodes import MapNodes
 from collector.store.request_filter import RequestFilter, codes_of, compile_request_filter, failed_requests
 from collector.store.request_groups import percentiles
 from collector.store.requests import REQUEST, RequestView, Words
 from collector.store.workload_names import WorkloadNames
 
 COLUMNS = ("local", "peer", "server_port", "protocol", "role", "transport", "outcome", "error_type", "duration")
-EdgeKey = tuple[int, int, int]  # workload numbers of client and server, port of the server
+EdgeKey = tuple[int, int, int]  # numbers of client and server, port of the server
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class EdgeRequests:
 
 
 def requests_of_edges(
-    since_ns: int | None, until_ns: int | None, view: RequestView, names: WorkloadNames
+    since_ns: int | None, until_ns: int | None, view: RequestView, names: WorkloadNames, nodes: MapNodes
 ) -> Mapping[EdgeKey, Sequence[EdgeRequests]]:
     """All requests over TCP in that range, by edge; the busiest protocol of an edge comes first.
 
@@ -43,7 +44,10 @@ def requests_of_edges(
     clients = np.isin(rows["role"], codes_of(view.words["role"], ("client",)))
     servers = np.isin(rows["role"], codes_of(view.words["role"], ("server",)))
     kept = (clients | servers) & np.isin(rows["transport"], codes_of(view.words["transport"], ("tcp",)))
-    return _by_edge(rows[kept], clients[kept], view.words) if kept.any() else {}
+    rows, clients = rows[kept], clients[kept]
+    for side in ("local", "peer"):
+        rows[side] = nodes.merge(rows[side])
+    return _by_edge(rows, clients, view.words) if len(rows) else {}
 
 
 def _by_edge(rows: Rows, clients: Column, words: Words) -> dict[EdgeKey, list[EdgeRequests]]:

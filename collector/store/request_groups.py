@@ -9,10 +9,10 @@ import numpy as np
 
 from collector.batch import Column, Rows
 from collector.store.columns import command_text
-from collector.store.flow_groups import NANOSECONDS, by_workload, first_by, group_by_codes, known_or_none, pod_label, total
+from collector.store.flow_groups import NANOSECONDS, by_workload, first_by, group_by_codes, known_or_none, total
 from collector.store.request_filter import failed_requests
 from collector.store.requests import Words
-from collector.store.workload_names import WorkloadNames, label
+from collector.store.workload_names import NODE_NAME, WorkloadNames, label, pod_label
 
 PERCENTILES = {"p50_seconds": 0.50, "p90_seconds": 0.90, "p95_seconds": 0.95, "p99_seconds": 0.99, "max_seconds": 1.0}
 GROUPED = (
@@ -81,6 +81,9 @@ GROUP_KEYS: dict[str, Coder] = {
     "namespace": by_workload("local", lambda workload: workload.namespace),
     "peer_namespace": by_workload("peer", lambda workload: workload.namespace),
     "pod": by_workload("local", pod_label),
+    "peer_pod": by_workload("peer", pod_label),
+    "container": by_workload("local", lambda workload: workload.container_name),
+    "node": by_workload("local", lambda workload: workload.facts.get(NODE_NAME, "")),
     "process": _by_process,
     "port": _by_port,
     "protocol": _by_word("protocol"),

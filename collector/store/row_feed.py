@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from collector.batch import Column, Rows
 from collector.store.flow_rows import FLOW
-from collector.store.flows import HISTORY_CAPACITY as FLOWS_QUEUED
 from collector.store.flows import FlowStore, FlowView
 from collector.store.follow import Followers, Subscription
-from collector.store.lookups import HISTORY_CAPACITY as LOOKUPS_QUEUED
 from collector.store.lookups import LOOKUP, LookupStore
-from collector.store.requests import HISTORY_CAPACITY as REQUESTS_QUEUED
 from collector.store.requests import REQUEST, RequestStore
 from collector.stored_rows import StoredRows
 
@@ -22,16 +19,29 @@ from collector.stored_rows import StoredRows
 class StoreFeed:
     """A RowFeed. lock: the pipeline's, held for as long as it takes to swap lists, never per row.
 
-    Codes of passing words are good for as many rows as the request store keeps, so no queue is longer than its history.
+    A queue is as long as its store's history: codes of passing words are good for no more rows than that.
     """
 
-    def __init__(self, flows: FlowStore, requests: RequestStore, lookups: LookupStore, lock: threading.RLock) -> None:
+    def __init__(
+        self,
+        flows: FlowStore,
+        requests: RequestStore,
+        lookups: LookupStore,
+        lock: threading.RLock,
+        wanted: Collection[str] = ("flows", "requests", "lookups"),
+    ) -> None:
         self._flows, self._requests, self._lookups, self._lock = flows, requests, lookups, lock
+        self._stores = {
+            name: store for name, store in (("flows", flows), ("requests", requests), ("lookups", lookups)) if name in wanted
+        }
+        lengths = {
+            "flows": flows.counts().history_capacity,
+            "requests": requests.counts().capacity,
+            "lookups": lookups.counts().capacity,
+        }
         with lock:
             self._queues = {
-                "flows": _begin(flows.followers, FLOWS_QUEUED, flows.view().history),
-                "requests": _begin(requests.followers, REQUESTS_QUEUED, requests.view().history),
-                "lookups": _begin(lookups.followers, LOOKUPS_QUEUED, lookups.view().history),
+                name: _begin(store.followers, lengths[name], store.view().history) for name, store in self._stores.items()
             }
 
     def take(self, open_flows: bool = False) -> Mapping[str, StoredRows]:
@@ -45,18 +55,19 @@ class StoreFeed:
                 "lookups": self._lookups.view().names,
             }
         whole = {name: (_together(pieces, DTYPES[name]), lost) for name, (pieces, lost) in taken.items()}
-        rows, lost = whole["flows"]
-        rows = rows[rows["ended_at"] > 0]  # followers also see flows begin
-        whole["flows"] = rows[~_is_listener(rows, flows)], lost
+        if "flows" in whole:
+            rows, lost = whole["flows"]
+            rows = rows[rows["ended_at"] > 0]  # followers also see flows begin
+            whole["flows"] = rows[~_is_listener(rows, flows)], lost
         found = {name: StoredRows(rows, names[name], lost) for name, (rows, lost) in whole.items()}
-        if open_flows:
+        if open_flows and "flows" in whole:
             rows = _together([rows[alive] for rows, alive in flows.live], FLOW)
             found["open_flows"] = StoredRows(rows[~_is_listener(rows, flows)], flows.names)
         return found
 
     def close(self) -> None:
         """No more rows are queued."""
-        for store, name in ((self._flows, "flows"), (self._requests, "requests"), (self._lookups, "lookups")):
+        for name, store in self._stores.items():
             store.followers.unsubscribe(self._queues[name])
 
 

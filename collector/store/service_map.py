@@ -14,6 +14,7 @@ from collector.store.flow_filter import FlowFilter, Names, compile_filter
 from collector.store.flow_groups import MICROSECONDS, NANOSECONDS, failed, first_by, group_by_codes, known_or_none, mean, total
 from collector.store.flow_rows import FLOW
 from collector.store.flows import FlowView
+from collector.store.map_nodes import MapNodes
 from collector.store.workload_names import WorkloadNames
 
 KEYS = ("client", "server", "protocol", "port", "directed")
@@ -38,7 +39,8 @@ CALL = np.dtype(
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """client, server: workload numbers. directed: False when it is not known which of the two opened the connections.
+    """client, server: numbers of workloads that stand for the nodes. directed: False when it is not known which of the two
+    opened the connections.
 
     port: of the server, 0 when not directed. retransmits: by both ends, as far as they are on this node. rtt, connect:
     means in seconds of the connections for which they are known.
@@ -59,7 +61,7 @@ class Edge:
     connect_seconds: float | None
 
 
-def draw_map(asked: FlowFilter, limit: int, view: FlowView, names: WorkloadNames) -> tuple[Sequence[Edge], int]:
+def draw_map(asked: FlowFilter, limit: int, view: FlowView, names: WorkloadNames, nodes: MapNodes) -> tuple[Sequence[Edge], int]:
     """Edges of connections that fit `asked` at one of the ends seen, the first `limit` by connections; and how many there are."""
     wanted = compile_filter(asked, view.names, names)
     candidate = compile_filter(FlowFilter(since_ns=asked.since_ns, until_ns=asked.until_ns), view.names, names)
@@ -67,7 +69,10 @@ def draw_map(asked: FlowFilter, limit: int, view: FlowView, names: WorkloadNames
     other = find_other_ends(rows)
     fitting = wanted(rows)
     kept = (fitting | ((other >= 0) & fitting[other])) & _speaks(rows, other, view.names)
-    return _edges(_calls(rows, other, np.flatnonzero(kept), view.names), limit, view.names)
+    calls = _calls(rows, other, np.flatnonzero(kept), view.names)
+    for side in ("client", "server"):
+        calls[side] = nodes.merge(calls[side])
+    return _edges(calls, limit, view.names)
 
 
 def _speaks(rows: Rows, other: Column, tables: Names) -> Column:

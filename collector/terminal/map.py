@@ -45,6 +45,7 @@ COLUMNS = [
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `honeyguide map`."""
     add_limit(parser, 50)
+    parser.add_argument("--by", metavar="WHAT", help="what is one end: workload (the default), pod or namespace")
     add_flags(parser, "filters (may be repeated)", FLOW_FLAGS, several=True)
     add_flags(parser, "filters", (*ONE_FLAGS, *TIME_FLAGS), several=False)
     add_agent_flags(parser)
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the edges of the map; HoneyguideError when the agent cannot be asked."""
-    asked = parameters(arguments, ["limit", *names_of(FLOW_FLAGS, ONE_FLAGS, TIME_FLAGS)])
+    asked = parameters(arguments, ["limit", "by", *names_of(FLOW_FLAGS, ONE_FLAGS, TIME_FLAGS)])
     with open_client(arguments) as client:
         answer = client.get("/services/map", asked)
     edges = name_ends(answer)

@@ -16,8 +16,10 @@ NO_FILE = Path("/dev/null")
 WORKLOAD_FLAGS = (
     ("workload", "NAME", "workload by name or namespace/name; * and ? stand for any text and any letter"),
     ("namespace", "NAME", "namespace of the workload"),
-    ("pod", "NAME", "pod by uid or name"),
+    ("pod", "NAME", "pod by uid, name or namespace/name"),
     ("container", "ID", "container by id or name"),
+    ("node", "NAME", "node of the cluster that the pod is on"),
+    ("label", "KEY=VALUE", "pod label, of those that the setting kubernetes_labels keeps"),
 )
 TIME_FLAGS = (
     ("since", "TIME", "what existed at or after this: 5m, 2h, 1d, 2026-11-23T08:00:00Z or unix seconds"),

@@ -13,7 +13,10 @@ COLUMNS = [
     Column("KIND", lambda r: r["kind"]),
     Column("NAMESPACE", lambda r: r["namespace"], flexible=True),
     Column("NAME", lambda r: r["name"], flexible=True),
-    Column("CONTAINER", lambda r: (r["container_id"] or "")[:12]),
+    Column("POD", lambda r: r["pod"] or "", flexible=True),
+    Column("CONTAINER", lambda r: r["container"] or "", flexible=True),
+    Column("ID", lambda r: (r["container_id"] or "")[:12]),
+    Column("NODE", lambda r: r["node"] or "", from_width=WIDE),
     Column("POD UID", lambda r: r["pod_uid"] or "", from_width=WIDE),
     Column("CGROUP", lambda r: r["cgroup_path"] or "", from_width=WIDE, flexible=True),
 ]

@@ -7,6 +7,19 @@ struct sock_cgroup_data___before_5_15 {
 	__u64 val;
 } __attribute__((preserve_access_index));
 
+/* 2f064a59a11f (5.14) renamed `state`. */
+struct task_struct___before_5_14 {
+	long state;
+} __attribute__((preserve_access_index));
+
+/* 0 while the task runs or wants to. */
+static __always_inline unsigned int task_state(const struct task_struct *task)
+{
+	const struct task_struct___before_5_14 *old = (const void *)task;
+
+	return bpf_core_field_exists(task->__state) ? BPF_CORE_READ(task, __state) : (unsigned int)BPF_CORE_READ(old, state);
+}
+
 static __always_inline __u64 cgroup_id_of_sock(const struct sock *sk)
 {
 	struct cgroup *cgroup;

@@ -10,6 +10,7 @@
 #include "emit.bpf.h"
 #include "kernel_compat.bpf.h"
 #include "task.bpf.h"
+#include "counting.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from typing import Any
 
 from conftest import RunningAgent
 
 Rows = list[dict[str, Any]]
+QUIET_SECONDS = 1.6  # answers that nothing follows are reported within a second
 
 
 def free_port() -> int:
@@ -32,12 +33,23 @@ def wait_for_port(port: int) -> None:
     raise AssertionError(f"nothing listens on port {port}")
 
 
+def settle(agent: RunningAgent, query: str, total: Callable[[Any], int], count: int) -> Any:
+    """The answer once it tells of `count` requests or more, and of no further ones for a while."""
+    answer = agent.wait_until(query, lambda found: total(found) >= count)
+    seen, since = total(answer), time.monotonic()
+    while time.monotonic() < since + QUIET_SECONDS:
+        time.sleep(0.2)
+        answer = agent.ask(query)
+        if total(answer) != seen:
+            seen, since = total(answer), time.monotonic()
+    assert answer["complete"]["lost"] == 0, agent.ask("/api/v1/probes")
+    return answer
+
+
 def requests_of(agent: RunningAgent, port: int, role: str, count: int) -> Rows:
     """All requests at that port as that end saw them, in order, once there are so many; and nothing was lost."""
     query = f"/api/v1/requests?port={port}&role={role}&sort=time&order=asc&limit=10000"
-    agent.wait_until(query, lambda found: found["total"] >= count)
-    answer = agent.ask(query)
-    assert answer["complete"]["lost"] == 0, agent.ask("/api/v1/probes")
+    answer = settle(agent, query, lambda found: int(found["total"]), count)
     rows: Rows = answer["requests"]
     assert answer["total"] == len(rows)
     return rows
@@ -46,9 +58,7 @@ def requests_of(agent: RunningAgent, port: int, role: str, count: int) -> Rows:
 def counts_of(agent: RunningAgent, port: int, role: str, count: int, *keys: str) -> dict[tuple[str, ...], int]:
     """Requests by these keys, however many, once there are `count`; and nothing was lost."""
     query = f"/api/v1/requests?port={port}&role={role}&group_by={','.join(keys)}&limit=1000"
-    agent.wait_until(query, lambda found: sum(group["requests"] for group in found["groups"]) >= count)
-    answer = agent.ask(query)
-    assert answer["complete"]["lost"] == 0, agent.ask("/api/v1/probes")
+    answer = settle(agent, query, lambda found: sum(group["requests"] for group in found["groups"]), count)
     return {tuple(group[key] for key in keys): group["requests"] for group in answer["groups"]}
 
 

@@ -29,12 +29,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from collector.export.prometheus_families import attribute_labels
 from collector.export.prometheus_names import family_name, sample_names
 from collector.instruments import Instrument, InstrumentKind
+from collector.settings import Settings
 
 pytestmark = pytest.mark.end_to_end
 
 Series = tuple[str, frozenset[tuple[str, str]]]
 CONNECTS = 23
-RESOURCE_LABELS = {"service.name", "service.namespace", "honeyguide.workload.kind", "k8s.pod.uid", "container.id"}
+RESOURCE_LABELS = set(Settings().prometheus_labels)
 
 
 @pytest.fixture(autouse=True)

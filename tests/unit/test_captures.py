@@ -17,7 +17,8 @@ from collector.__main__ import main
 from collector.accounts import Book
 from collector.agent import Agent, open_file
 from collector.errors import RecordingError
-from collector.node import Node, build_node
+from collector.node import Node
+from collector.node_building import build_node
 from collector.request_lines import write_requests
 from collector.settings import Settings
 from collector.source.capture_source import CaptureSource

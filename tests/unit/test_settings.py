@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from collector.errors import SettingsError
-from collector.node import clickhouse_settings
 from collector.quantities import read_bytes, read_seconds, show_bytes, show_seconds
 from collector.settings import Settings, describe_allowed, show_default
 from collector.settings_flags import add_settings_flags
+from collector.settings_for_clickhouse import clickhouse_settings
 from collector.settings_report import write_json, write_page, write_table
 from collector.settings_sources import LoadedSettings, load_settings
 

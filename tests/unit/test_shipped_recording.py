@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from collector.agent import Agent
-from collector.node import Node, build_node
+from collector.node import Node
+from collector.node_building import build_node
 from collector.settings import Settings
 from collector.source.replay_source import ReplaySource
 from collector.store.flow_filter import EndFilter, FlowFilter

@@ -71,6 +71,12 @@ class MessageFramer:
         self._take(b"", size)
         return [] if self._missing else [self._finish()]
 
+    def finish_begun(self, size: int) -> list[Message]:
+        """The message under way when `size` unseen bytes hold its end and more, and enough of it was seen; then `skip` them."""
+        if not (self.in_step and 0 < self._missing < size and len(self._kept) >= self._needed_bytes):
+            return []
+        return [self._finish()]
+
     def _begin(self, data: bytes, position: int, total: int) -> None:
         """The message at `position` does not end in `data`."""
         limit = self._limit(data, position)

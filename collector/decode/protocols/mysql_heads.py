@@ -16,6 +16,7 @@ SYSTEM: dict[str, AttributeValue] = {"db.system.name": "mysql"}
 TEXTS = frozenset((commands.QUERY, commands.STMT_PREPARE))
 DEFINITION = b"\x03def"  # each description of a column begins with its catalog, which is always def
 LARGEST_STATUS = 0x8000
+ENOUGH_OF_LOGIN = 96  # fixed fields with 23 zeros among them, and a name
 
 
 def recognise(side: Side, data: bytes) -> Evidence:
@@ -23,8 +24,12 @@ def recognise(side: Side, data: bytes) -> Evidence:
     if side == Side.SERVER:
         return _recognise_server(data)
     if data[3:4] == b"\x01":
-        whole = len(data) == HEAD_BYTES + int.from_bytes(data[:3], "little")
-        return Evidence.YES if whole and read_response(data[HEAD_BYTES:]) else Evidence.NO if whole else Evidence.MAYBE
+        missing = HEAD_BYTES + int.from_bytes(data[:3], "little") - len(data)
+        if missing >= 0 and len(data) >= ENOUGH_OF_LOGIN:  # its last part, attributes of the program, may be cut off
+            return Evidence.YES if read_response(data[HEAD_BYTES:]) else Evidence.NO
+        return (
+            Evidence.YES if missing == 0 and read_response(data[HEAD_BYTES:]) else Evidence.MAYBE if missing > 0 else Evidence.NO
+        )
     return recognise_command(data)
 
 

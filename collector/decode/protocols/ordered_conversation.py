@@ -53,7 +53,10 @@ class OrderedConversation:
             self._lose(side)
 
     def end(self, time_ns: int) -> Sequence[Request]:
-        for draft in self._drain():
+        drafts = list(self._drain())
+        if len(drafts) == 1 and self._doubtful and self._heard_at >= drafts[0].request_ended_at:
+            drafts[0].ended_at = drafts[0].ended_at or self._heard_at  # its answer was long, and nothing was asked after it
+        for draft in drafts:
             if draft.outcome is Outcome.UNKNOWN and not self._doubtful:
                 draft.outcome = Outcome.UNANSWERED
             self._finished.append(draft.seal())

@@ -185,6 +185,8 @@ class PostgresqlConversation(OrderedConversation):
 
     def _pass(self, side: Side, size: int, time_ns: int) -> None:
         framer = self._client if side is CLIENT else self._server
+        if side is SERVER:
+            self._take_answers(framer.finish_begun(size), time_ns)
         was_in_step = framer.in_step
         messages = framer.skip(size)
         if was_in_step and not framer.in_step:

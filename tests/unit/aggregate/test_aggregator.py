@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 import pytest
@@ -174,10 +175,29 @@ def test_series_of_gone_workloads_go_when_they_are_idle() -> None:
     for now, local in ((100.0, [1, 2]), (200.0, [3, 4])):
         batch = make_batch(added={"local": local}, flow=[local[0], local[1]], opened_at=[1, 1], bytes=[1, 1])
         aggregator.add(aggregator.join(batch), now)
-    aggregator.remove_series_of(lambda number: number in (1, 3), idle_since=150.0)
+    removed = aggregator.remove_series_of(lambda number: 150.0 if number in (1, 3) else -math.inf)
+    assert [(instrument.name, point.value) for instrument, point in removed] == [("sample.io", 1.0)]
     left = [point.workload.number for point in points(aggregator, "sample.io") if point.workload]
     assert sorted(left) == [2, 3, 4]
     assert aggregator.counts()[0].evicted == 1
+
+
+def test_series_of_gone_peers_with_the_same_name_become_one_whose_sum_stays() -> None:
+    names = Names()
+    names.known = dict.fromkeys((2, 3, 4), "cart")
+    aggregator = make(SENT, names=names)
+    for now, amount in ((100.0, 1), (200.0, 10)):
+        columns = {"local": [1, 1, 1], "peer": [2, 3, 4]}
+        batch = make_batch(added=columns, flow=[1, 2, 3], opened_at=[1, 1, 1], bytes=[amount, 2 * amount, 4 * amount])
+        aggregator.add(aggregator.join(batch), now)
+    before = [(point.value, point.started_at) for point in points(aggregator, "sample.io")]
+    assert before == [(77.0, 100.0)], "three peers, one name"
+    aggregator.fold_series_of_peers(lambda number: number in (2, 3))
+    assert [(point.value, point.started_at) for point in points(aggregator, "sample.io")] == before
+    assert aggregator.counts()[0].active == 2
+    aggregator.fold_series_of_peers(lambda number: number in (2, 3))
+    assert aggregator.counts()[0].active == 2, "the last one of a name stays"
+    assert aggregator.numbers() >= {1, 4} and len(aggregator.numbers()) == 3
 
 
 @pytest.mark.parametrize("announced", [True, False])
@@ -196,3 +216,27 @@ def test_records_of_a_map_are_known_by_its_key() -> None:
     aggregator.join(snapshot(port=[80, 443], event=[0, 0], bytes=[10, 20]))
     joined = aggregator.join(snapshot(port=[443, 80, 80], event=[0, 0, 1], bytes=[21, 12, 5]))
     assert joined["bytes_increase"].tolist() == [1, 2, 5]
+
+
+def test_removed_probe_leaves_nothing_and_others_stay() -> None:
+    aggregator = make(ROWS)
+    other = manifest({**ROWS, "name": "other.rows"}, ROWS, record=RECORD)
+    aggregator.add_probe("udp", other, {})
+    aggregator.add(snapshot(flow=[1], opened_at=[5], bytes=[10]), 1.0)
+    aggregator.remove_probe("udp")
+    assert [one.instrument.name for one in aggregator.snapshot()] == ["sample.rows"]
+    assert points(aggregator, "sample.rows")[0].value == 1.0
+    aggregator.remove_probe("tcp")
+    assert aggregator.snapshot() == []
+    aggregator.add_probe("tcp", manifest(ROWS, record=RECORD), {})
+    assert points(aggregator, "sample.rows") == []
+
+
+def test_histogram_that_the_kernel_counted_takes_each_value_as_often_as_it_occurred() -> None:
+    counted = {**TOOK, "value": "flow", "weight": "bytes", "unit": "us", "buckets": [1, 3, 7]}
+    aggregator = make(counted)
+    aggregator.add(snapshot(flow=[1, 7, 9], opened_at=[5, 5, 5], bytes=[10, 20, 0]), 1.0)
+    (point,) = points(aggregator, "sample.duration")
+    assert isinstance(point.value, HistogramValue)
+    assert point.value.counts == [10, 0, 20, 0]
+    assert point.value.sum == 150.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from store.flow_batches import OFFSET_NS, SECOND, WORKLOADS
@@ -11,6 +11,13 @@ from store.flow_batches import OFFSET_NS, SECOND, WORKLOADS
 from collector.accounts import Book
 from collector.api.view import Health, HealthState, ProcessInfo
 from collector.clock import FixedClock
+from collector.cluster_view import AddressInfo, PodInfo
+from collector.enrich.address_timeline import Place
+from collector.enrich.cluster import Cluster
+from collector.enrich.cluster_report import report_address, report_pods
+from collector.enrich.names import NameTable
+from collector.enrich.networks import NetworkTable
+from collector.enrich.workload_table import WorkloadTable
 from collector.probe_status import HookStatus, ProbeState, ProbeStatus, ProgramCost
 from collector.store.flows import FlowStore
 from collector.store.lookups import LookupStore
@@ -44,6 +51,7 @@ class RecordedAgent:
     lookups: LookupStore = field(default_factory=LookupStore)
     requests: RequestStore = field(default_factory=RequestStore)
     identities: Identities = field(default_factory=Identities)
+    cluster: Cluster = field(default_factory=lambda: Cluster(FixedClock(OFFSET_NS), WorkloadTable()))
     state: HealthState = HealthState.OK
     metrics: bool = True
 
@@ -53,6 +61,14 @@ class RecordedAgent:
             ProcessInfo(42, 1, "nginx", "/usr/sbin/nginx", 33, OFFSET_NS + SECOND, 0, "running", 0, "none", 1),
             ProcessInfo(43, 42, "=cmd|x!A1", "", 33, OFFSET_NS + 2 * SECOND, OFFSET_NS + 3 * SECOND, "killed", 0, "sigkill", 2),
         ]
+
+    def pods(self, wanted: Callable[[str, str, str, str], bool]) -> Iterator[PodInfo]:
+        known = self.cluster.pods.all()
+        return report_pods(self.cluster, known, OFFSET_NS, wanted)
+
+    def resolve_address(self, address: bytes, protocol: str, port: int, at_ns: int) -> AddressInfo:
+        place = Place(address, protocol, port)
+        return report_address(self.cluster, place, at_ns - OFFSET_NS, OFFSET_NS, NameTable(), NetworkTable())
 
     def statuses(self) -> Sequence[ProbeStatus]:
         hook = HookStatus("state changes", "state_change", "tp_btf/inet_sock_set_state")

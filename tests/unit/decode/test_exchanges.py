@@ -7,9 +7,10 @@ from exchange_rows import CLIENT, SERVER, exchange_batch, exchange_row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.batch import Batch
+from collector.batch import Batch, Rows
 from collector.decode.exchanges import ExchangeDecoder
-from collector.decode.http_exchanges import many_requests_in, status_after_interim
+from collector.decode.http_exchanges import many_requests_in
+from collector.decode.http_responses import status_after_interim
 from collector.decode.protocols.http1_head import read_request_head
 from collector.decode.stream_table import CHUNKS, EXCHANGES, IGNORED
 
@@ -123,3 +124,35 @@ def test_query_strings_never_reach_the_rows(secret: str) -> None:
     seen = [name for batch in batches for entry in batch.schema.fields for name in entry.names.values()]
     assert not any(re.search(secret, name) for name in seen)
     assert not any(secret.encode() in np.ascontiguousarray(batch.rows).tobytes() for batch in batches)
+
+
+def described(*rows: Rows) -> list[tuple[str, str, str, int]]:
+    """(operation, status, outcome, duration) of what these exchanges of one connection become."""
+    return [
+        (*(words(batch, name)[place] for name in ("operation", "status", "outcome")), int(batch["duration"][place]))
+        for batch in ExchangeDecoder().decode(exchange_batch(*rows))
+        for place in range(len(batch))
+    ]
+
+
+def test_error_that_was_captured_in_part_is_told_though_the_connection_ends_with_it() -> None:
+    """psql ends after a failed statement: nothing that could follow shows that the answer was whole."""
+    login = exchange_row(b"\0\0\0\x12\0\3\0\0user\0app\0\0", b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I")
+    said = b"SERROR\0VERROR\0C23505\0M" + b"duplicate key " * 20 + b"\0\0"
+    failed = exchange_row(
+        b"Q\0\0\0\x21INSERT INTO carts VALUES (1)\0",
+        b"E" + (len(said) + 4).to_bytes(4) + said + b"Z\0\0\0\x05I",
+        started=5000,
+    )
+    goodbye = exchange_row(b"X\0\0\0\x04", b"", started=9000)
+    goodbye["end"] = 2
+    assert described(login, failed, goodbye) == [("INSERT", "23505", "error", 500)]
+
+
+def test_login_that_was_captured_in_part_is_recognised() -> None:
+    """Its last part tells of the program and is longer than what is captured."""
+    capabilities = (0x8000 | 0x200).to_bytes(4, "little")
+    login = capabilities + bytes(4) + b"\x2d" + bytes(23) + b"root\0\0" + b"\x60program_name=shop" * 20
+    first = exchange_row(len(login).to_bytes(3, "little") + b"\1" + login, b"\7\0\0\2\0\0\0\2\0\0\0")
+    asked = exchange_row(b"\x0b\0\0\0\3DROP TABLE", b"\7\0\0\1\0\0\0\2\0\0\0", started=5000)
+    assert described(first, asked)[0][:1] == ("DROP",)

@@ -5,7 +5,7 @@ from exchange_rows import exchange_row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.decode.http_bodies import fill_body_sizes
+from collector.decode.http_exchanges import HttpExchanges
 from collector.decode.request_record import RequestTexts, request_schema
 
 HEAD = b"POST /orders HTTP/1.1\r\nHost: shop\r\n\r\n"
@@ -16,7 +16,7 @@ SCHEMA = request_schema("socket_data", RequestTexts())
 def sizes(*pairs: tuple[bytes, bytes]) -> list[tuple[int, int]]:
     source = np.concatenate([exchange_row(asked, answered) for asked, answered in pairs])
     rows = np.zeros(len(pairs), SCHEMA.dtype)
-    fill_body_sizes(source, rows)
+    HttpExchanges(RequestTexts()).fill(source, rows)
     return list(zip(rows["request_body_bytes"].tolist(), rows["response_body_bytes"].tolist(), strict=True))
 
 
@@ -37,7 +37,7 @@ def test_what_an_earlier_capture_left_behind_is_no_end() -> None:
     source = exchange_row(b"GET / HTTP/1.1\r\nA: b", ANSWER)
     source["request"][0, 40:44] = np.frombuffer(b"\r\n\r\n", np.uint8)
     rows = np.zeros(1, SCHEMA.dtype)
-    fill_body_sizes(source, rows)
+    HttpExchanges(RequestTexts()).fill(source, rows)
     assert rows["request_body_bytes"][0] == -1
 
 

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.decode.http_exchanges import hash_lines
+from collector.decode.http_lines import hash_lines
 
 WIDTH = 192
 lines = st.binary(max_size=60) | st.sampled_from([b"GET / HTTP/1.1", b"GET /" + b"a" * 200, b"POST /" + b"b" * 186])

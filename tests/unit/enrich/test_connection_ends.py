@@ -6,22 +6,37 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.enrich.connection_ends import CANDIDATES, ConnectionEnds
+from collector.enrich.connection_ends import CANDIDATES, OVERLAP_NS, STILL_OPEN, ConnectionEnds
 from collector.workload import UNKNOWN
 
 FRESH = 1000
+OPEN = int(STILL_OPEN)
 End = tuple[int, int, int]  # key, netns, number
 
 
-def add(table: ConnectionEnds, ends: list[End], now: int = 0) -> None:
+def add(table: ConnectionEnds, ends: list[End], now: int = 0, opened: int = 0, ended: int = OPEN) -> None:
     columns = zip(*ends, strict=True) if ends else ([], [], [])
     keys, netns, numbers = columns
-    table.add(np.array(keys, np.uint64), np.array(netns, np.uint32), np.array(numbers, np.int32), now)
+    times = np.full(len(ends), opened, np.uint64), np.full(len(ends), ended, np.uint64)
+    table.add(np.array(keys, np.uint64), np.array(netns, np.uint32), np.array(numbers, np.int32), times, now)
 
 
-def find(table: ConnectionEnds, key: int, netns: int, now: int = 0, same: bool = False) -> int:
-    found = table.find(np.array([key], np.uint64), np.array([netns], np.uint32), np.array([same]), now)
+def find(
+    table: ConnectionEnds, key: int, netns: int, now: int = 0, same: bool = False, opened: int = 0, ended: int = OPEN
+) -> int:
+    times = np.array([opened], np.uint64), np.array([ended], np.uint64)
+    found = table.find(np.array([key], np.uint64), np.array([netns], np.uint32), times, np.array([same]), now)
     return int(found[0])
+
+
+def test_ends_that_did_not_exist_at_one_time_are_not_of_one_connection() -> None:
+    table, gap = ConnectionEnds(100, FRESH), 2 * int(OVERLAP_NS)
+    add(table, [(5, 1, 70)], opened=gap, ended=2 * gap)
+    assert find(table, 5, 2, opened=3 * gap) == UNKNOWN, "opened after that end was closed"
+    assert find(table, 5, 2, opened=0, ended=gap // 4) == UNKNOWN, "closed before that end was opened"
+    assert find(table, 5, 2, opened=2 * gap + 1) == 70, "the two ends of a connection are seen a little apart"
+    add(table, [(5, 3, 80)], opened=4 * gap)
+    assert find(table, 5, 2, opened=4 * gap) == 80, "what had the address before makes nothing ambiguous"
 
 
 def test_only_end_is_found_from_any_namespace() -> None:

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.batch import Batch
+from collector.clock import FixedClock
 from collector.enrich.cgroup_table import CgroupTable
+from collector.enrich.cluster import Cluster
 from collector.enrich.identity import Identities, build_identities
 from collector.enrich.process_table import ProcessTable
 from collector.enrich.workload_table import OTHER, WorkloadTable
@@ -31,6 +33,10 @@ from enrich.batches import (
 
 def created(cgroup: int, path: str, at: int = 1, **more: Any) -> dict[str, Any]:
     return {"event": "created", "cgroup": cgroup, "path": path, "observed_at": at} | more
+
+
+def made_of(workloads: WorkloadTable, processes: ProcessTable, cgroups: CgroupTable) -> Identities:
+    return Identities(workloads, processes, cgroups, Cluster(FixedClock(0), workloads))
 
 
 def resolved(identities: Identities, cgroup: int, process: int = 0, started_at: int = 0, command: str = "") -> Workload:
@@ -190,7 +196,7 @@ def test_full_table_calls_newcomers_other_and_counts_them() -> None:
 
 
 def test_idle_workloads_make_room_and_their_numbers_are_not_given_again() -> None:
-    identities = Identities(WorkloadTable(4, idle_seconds=60), ProcessTable(), CgroupTable())
+    identities = made_of(WorkloadTable(4, idle_seconds=60), ProcessTable(), CgroupTable())
     idle, busy = (identities.intern(WorkloadKind.PROCESS, name) for name in ("idle", "busy"))
     identities.use([busy], 100 * SECOND)
     before = identities.version
@@ -249,7 +255,7 @@ PROCESS_ROWS = st.builds(
 
 @given(st.lists(st.one_of(CGROUP_ROWS, PROCESS_ROWS, st.integers(0, 8)), max_size=40))
 def test_numbers_stay_valid_whatever_happens(steps: list[Any]) -> None:
-    identities = Identities(WorkloadTable(6), ProcessTable(3, kept=2), CgroupTable(4, kept_removed=2))
+    identities = made_of(WorkloadTable(6), ProcessTable(3, kept=2), CgroupTable(4, kept_removed=2))
     given_out: set[int] = set()
     for step in steps:
         if isinstance(step, int):

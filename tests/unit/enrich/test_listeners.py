@@ -15,7 +15,7 @@ def listeners(maximum: int = 100) -> Listeners:
 
 
 def find(table: Listeners, netns: int, at: bytes, port: int = 80, loopback: bool = False, now: int = 0) -> int:
-    return table.find("tcp", netns, at, port, loopback=loopback, now=now)
+    return table.find("tcp", netns, at, port, loopback=loopback, now=now).number
 
 
 def test_socket_bound_to_the_address_is_found_where_the_address_is() -> None:

@@ -12,12 +12,12 @@ from otlp_receiver import wait_for
 
 from collector.kubernetes.cluster_watch import WatchOptions
 
-ROLE = Path(__file__).parents[3] / "deploy/kubernetes/clusterrole.yaml"
+MANIFESTS = Path(__file__).parents[3] / "deploy/kubernetes"
 
 
 def allowed() -> set[tuple[str, str]]:
     """(verb, resource)"""
-    role = next(one for one in yaml.safe_load_all(ROLE.read_text()) if one["kind"] == "ClusterRole")
+    role = yaml.safe_load((MANIFESTS / "clusterrole.yaml").read_text())
     return {(verb, resource) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
 
 
@@ -35,6 +35,6 @@ def test_the_role_allows_exactly_what_is_asked(cluster: ApiServerDouble) -> None
 
 
 def test_the_binding_gives_it_to_the_agents_account_alone() -> None:
-    binding = next(one for one in yaml.safe_load_all(ROLE.read_text()) if one["kind"] == "ClusterRoleBinding")
+    binding = yaml.safe_load((MANIFESTS / "clusterrolebinding.yaml").read_text())
     assert binding["roleRef"]["name"] == "honeyguide"
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "honeyguide", "namespace": "honeyguide"}]

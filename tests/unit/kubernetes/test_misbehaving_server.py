@@ -95,11 +95,12 @@ def test_gone_as_a_status_tells_all_again(cluster: ApiServerDouble) -> None:
     fill(cluster, 3)
     with watching(cluster) as watched:
         wait_for(watched.synced)
-        cluster.misbehave(refuse("pods", 503, times=2))
+        cluster.misbehave(refuse("pods", 503, times=1000))
         cluster.interrupt("pods", "cut")
         wait_for(lambda: not cluster.watching("pods"))
         cluster.delete("pods", "default", "web-0")
         cluster.store.forget_history()
+        cluster.faults.clear()
         wait_for(lambda: watched.sink.names() == {"web-1", "web-2"})
         expect_news(cluster, watched)
         assert watched.status().relists == {"gone": 1}
@@ -181,6 +182,24 @@ def test_a_silent_stream_counts_as_dead(cluster: ApiServerDouble) -> None:
         wait_for(lambda: watched.status().requests.get("silent"))
         expect_news(cluster, watched)
         assert watched.status().relists == {}
+
+
+def test_a_stream_that_told_everything_may_be_silent_for_long(cluster: ApiServerDouble) -> None:
+    """Silence is a bad sign only while things are being told."""
+    fill(cluster, 1)
+    with watching(cluster) as watched:
+        wait_for(watched.synced)
+        time.sleep(3 * QUICK.list_silence)
+        expect_news(cluster, watched)
+        assert len(cluster.asked("pods")) == 1
+
+
+def test_a_stream_that_stops_in_the_middle_of_telling_counts_as_dead(cluster: ApiServerDouble) -> None:
+    names = fill(cluster, 2)
+    cluster.misbehave(silent_watch("pods"))
+    with watching(cluster) as watched:
+        wait_for(lambda: watched.sink.names() == names)
+        assert watched.status().requests["silent"] == 1
 
 
 def test_a_server_that_takes_the_request_and_says_nothing_is_asked_again(cluster: ApiServerDouble) -> None:

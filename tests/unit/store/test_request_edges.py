@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from collector.store.map_nodes import MapNodes
 from collector.store.request_edges import EdgeKey, EdgeRequests, requests_of_edges
 from collector.store.requests import RequestStore
 from collector.store.workload_names import WorkloadNames
@@ -17,7 +18,7 @@ NGINX, CURL = 1, 5
 def edges(*rows: dict[str, Any], since: int | None = None) -> dict[EdgeKey, list[EdgeRequests]]:
     store = RequestStore()
     store.add(RequestBatches().batch(*rows), OFFSET_NS)
-    found = requests_of_edges(since, None, store.view(), NAMES)
+    found = requests_of_edges(since, None, store.view(), NAMES, MapNodes(NAMES))
     return {key: list(requests) for key, requests in found.items()}
 
 

@@ -71,3 +71,11 @@ def test_after_the_end_nothing_is_queued() -> None:
     stores.flows.add(many_ended(10), OFFSET_NS, "tcp")
     assert len(feed.take()["flows"].rows) == 0
     assert len(stores.flows.followers) == 0
+
+
+def test_what_is_not_wanted_is_not_queued() -> None:
+    stores = Stores()
+    feed = StoreFeed(stores.flows, stores.requests, stores.lookups, threading.RLock(), ("requests",))
+    stores.flows.add(many_ended(10), OFFSET_NS, "tcp")
+    assert feed.take(open_flows=True).keys() == {"requests"}
+    assert (len(stores.flows.followers), len(stores.requests.followers)) == (0, 1)

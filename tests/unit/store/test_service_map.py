@@ -12,6 +12,7 @@ from collector.store.ends import find_other_ends
 from collector.store.flow_filter import EndFilter, FlowFilter
 from collector.store.flow_rows import FLOW
 from collector.store.flows import FlowStore
+from collector.store.map_nodes import MapNodes
 from collector.store.service_map import Edge, draw_map
 from collector.store.workload_names import WorkloadNames
 from store.flow_batches import OFFSET_NS, SECOND, WORKLOADS, ended, events, snapshot, tcp
@@ -39,7 +40,7 @@ def draw(*rows: dict[str, Any], **asked: Any) -> list[Edge]:
     store = FlowStore()
     store.add(snapshot(*(row for row in rows if row["outcome"] == "none")), OFFSET_NS, "tcp")
     store.add(events(*(row for row in rows if row["outcome"] != "none")), OFFSET_NS, "tcp")
-    edges, total = draw_map(FlowFilter(**asked), 100, store.view(), NAMES)
+    edges, total = draw_map(FlowFilter(**asked), 100, store.view(), NAMES, MapNodes(NAMES))
     assert total == len(edges)
     return list(edges)
 
@@ -109,7 +110,7 @@ def test_a_filter_on_either_end_keeps_the_whole_connection() -> None:
 def test_the_busiest_edges_come_first_and_all_are_counted() -> None:
     store = FlowStore()
     store.add(snapshot(tcp(1, peer=1), tcp(2, peer=2), tcp(3, peer=2), tcp(4, peer=3)), OFFSET_NS, "tcp")
-    edges, total = draw_map(FlowFilter(), 2, store.view(), NAMES)
+    edges, total = draw_map(FlowFilter(), 2, store.view(), NAMES, MapNodes(NAMES))
     assert [(edge.server, edge.connections) for edge in edges] == [(2, 2), (1, 1)]
     assert total == 3
 

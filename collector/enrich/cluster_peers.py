@@ -1,0 +1,171 @@
+"""Who held an address at a moment, as the cluster tells; and addresses of which it may tell later."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from collector.batch import Column
+from collector.enrich.address_timeline import Answer, Place, find_answer, read_timeline
+from collector.enrich.cluster import Cluster
+from collector.enrich.cluster_objects import KnownPod
+from collector.enrich.identity import Identities
+from collector.enrich.networks import NetworkTable
+from collector.enrich.workload_table import WorkloadKey
+from collector.row_hash import hash_rows
+from collector.workload import UNKNOWN, WorkloadKind
+
+PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}  # IANA protocol numbers
+MEMO_SIZE = 65_536
+WAITING = 4096  # addresses that are waited for; the one waited for longest gives way
+WAIT_NS = 60 * 1_000_000_000  # whoever is told later than that after the first row is nobody's news
+NEVER_PODS = frozenset(("internet", "loopback", "multicast", "broadcast", "documentation", "reserved", "this-network"))
+SERVICE_NAME_PARTS = 3  # name.namespace.svc and the cluster's domain
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Rows, each column of shape (n,) but octets (n, 16): remote address and port, when they were opened (boot_ns).
+
+    transport: IP protocol numbers. port: 0 where it was chosen by the peer.
+    """
+
+    transport: Column
+    octets: Column
+    port: Column
+    opened_at: Column
+
+    def distinct(self) -> tuple[list[Place], Column]:
+        """(the distinct places, for each row which of them)."""
+        words = [*np.ascontiguousarray(self.octets).view(np.uint64).T, self.port, self.transport]
+        _, first, inverse = np.unique(hash_rows(words), return_index=True, return_inverse=True)
+        return [self._place(row) for row in first.tolist()], inverse
+
+    def _place(self, row: int) -> Place:
+        number = int(self.transport[row])
+        return Place(self.octets[row].tobytes(), PROTOCOLS.get(number, str(number)), int(self.port[row]))
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Rows with this number were opened between first and last."""
+
+    number: int
+    first: int
+    last: int
+
+
+class ClusterPeers:
+    """Numbers for what the cluster knows. What an address meant is worked out once, until the cluster learns something."""
+
+    def __init__(self, cluster: Cluster, identities: Identities) -> None:
+        self._cluster, self._identities = cluster, identities
+        self._memo: dict[Place, list[Answer]] = {}
+        self._version = cluster.version
+        self._waiting: OrderedDict[Place, Waiting] = OrderedDict()
+        self._of_address: dict[bytes, set[Place]] = {}
+        cluster.on_address = self.tell
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is worth while to wait for news."""
+        return self._cluster.expected
+
+    def find(self, asked: Question) -> Column:
+        """int32 per row: who held the address when the row was opened; UNKNOWN when nobody, or more than one, is known."""
+        numbers = np.full(len(asked.port), UNKNOWN, np.int32)
+        if not len(self._cluster.holders):
+            return numbers
+        places, inverse = asked.distinct()
+        timelines = [self._timeline(place) for place in places]
+        known = np.array([bool(timeline) for timeline in timelines])
+        rows = np.flatnonzero(known[inverse])
+        if not len(rows):
+            return numbers
+        order = rows[np.argsort(inverse[rows], kind="stable")]
+        owners, starts = np.unique(inverse[order], return_index=True)
+        for owner, group in zip(owners.tolist(), np.split(order, starts[1:]), strict=True):
+            numbers[group] = self._answer(timelines[owner], asked.opened_at[group])
+        return numbers
+
+    def service_named(self, name: str) -> int | None:
+        """The number of the service that exists in name only (ExternalName), if that is its DNS name."""
+        parts = name.split(".", SERVICE_NAME_PARTS)
+        service = self._cluster.services.named(parts[1], parts[0]) if len(parts) >= SERVICE_NAME_PARTS else None
+        if service is None or not service.external_name or parts[2] != "svc":
+            return None
+        return self._identities.number_of(key_of_service(service.name, service.namespace))
+
+    def is_of_pods(self, address: bytes) -> bool:
+        """Whether a pod has or had that address."""
+        return any(isinstance(one, KnownPod) for one in self._cluster.holders.history(address))
+
+    def wait(self, asked: Question, networks: NetworkTable) -> Column:
+        """int32 per row: the network of the address, with a number of its own where news may come of who held it."""
+        places, inverse = asked.distinct()
+        order = np.argsort(inverse, kind="stable")
+        groups = np.split(order, np.unique(inverse[order], return_index=True)[1][1:])
+        numbers = np.zeros(len(inverse), np.int32)
+        for place, rows in zip(places, groups, strict=True):
+            opened = asked.opened_at[rows]
+            numbers[rows] = self._await(place, networks.name_of(place.address), int(opened.min()), int(opened.max()))
+        return numbers
+
+    def tell(self, addresses: Sequence[bytes]) -> None:
+        """These addresses have a new holder: rows that wait for it get its name if it held the address at all their times."""
+        for address in addresses:
+            for place in self._of_address.pop(address, ()):
+                waiting = self._waiting.pop(place)
+                timeline = read_timeline(self._cluster, place)
+                first, last = (find_answer(timeline, moment) for moment in (waiting.first, waiting.last))
+                if first is not None and last is not None and first.key == last.key and first.key is not None:
+                    self._identities.name_number(waiting.number, first.key)
+
+    def _timeline(self, place: Place) -> list[Answer]:
+        if self._version != self._cluster.version or len(self._memo) >= MEMO_SIZE:
+            self._memo.clear()
+            self._version = self._cluster.version
+        found = self._memo.get(place)
+        if found is None:
+            found = self._memo[place] = read_timeline(self._cluster, place)
+        return found
+
+    def _answer(self, timeline: list[Answer], opened_at: Column) -> Column:
+        """The timeline covers all times from its first moment on."""
+        starts = np.array([answer.since for answer in timeline], np.uint64)
+        which = np.searchsorted(starts, opened_at.astype(np.uint64), side="right")
+        numbers = np.zeros(len(timeline) + 1, np.int32)
+        for index in np.unique(which[which > 0]).tolist():
+            key = timeline[index - 1].key
+            numbers[index] = UNKNOWN if key is None else self._identities.number_of(key)
+        found: Column = numbers[which]
+        return found
+
+    def _await(self, place: Place, name: str, first: int, last: int) -> int:
+        plain = self._identities.intern(WorkloadKind.NETWORK, name)
+        if name in NEVER_PODS or self._cluster.holders.history(place.address):
+            return plain
+        waiting = self._waiting.get(place)
+        if waiting is None:
+            waiting = Waiting(self._identities.reserve(WorkloadKey(WorkloadKind.NETWORK, name)), first, first)
+            self._make_room()
+            self._waiting[place] = waiting
+            self._of_address.setdefault(place.address, set()).add(place)
+        if last > waiting.first + WAIT_NS:
+            return plain
+        waiting.first, waiting.last = min(waiting.first, first), max(waiting.last, last)
+        return waiting.number
+
+    def _make_room(self) -> None:
+        while len(self._waiting) >= WAITING:
+            place, _ = self._waiting.popitem(last=False)
+            self._of_address[place.address].discard(place)
+            if not self._of_address[place.address]:
+                del self._of_address[place.address]
+
+
+def key_of_service(name: str, namespace: str) -> WorkloadKey:
+    return WorkloadKey(WorkloadKind.SERVICE, name, namespace)

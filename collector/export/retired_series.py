@@ -1,0 +1,54 @@
+"""The last numbers of series that were taken out while others with the same labels go on.
+
+A container that starts again is another container with its own series, but its labels on /metrics may be the same. Were the old
+numbers to go, the sum would go down, and rate() would take that for a restart of everything.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from collector.export.histogram_merge import add_values
+from collector.instruments import AttributeValue, Instrument, InstrumentKind, Point
+
+Key = tuple[str, tuple[tuple[str, str], ...], tuple[tuple[str, AttributeValue], ...]]
+
+
+@dataclass(slots=True)
+class RetiredSeries:
+    """Bounded: the one that changed longest ago gives way. Not thread-safe: used under the pipeline's lock."""
+
+    maximum: int = 20_000
+    _points: OrderedDict[Key, tuple[Instrument, Point]] = field(default_factory=OrderedDict)
+
+    def take(self, removed: Iterable[tuple[Instrument, Point]]) -> None:
+        """These were taken out; gauges leave nothing behind."""
+        for instrument, point in removed:
+            if instrument.kind is InstrumentKind.GAUGE or point.workload is None:
+                continue
+            # without what tells one start of a container from the next
+            named = {**point.workload.attributes(), "container.id": ""}
+            key = instrument.name, tuple(named.items()), tuple(sorted(point.attributes.items()))
+            known = self._points.pop(key, None)
+            self._points[key] = instrument, point if known is None else sum_of(known[1], point)
+        while len(self._points) > self.maximum:
+            self._points.popitem(last=False)
+
+    def points(self) -> dict[str, list[tuple[Key, Point]]]:
+        """By instrument."""
+        found: dict[str, list[tuple[Key, Point]]] = {}
+        for key, (instrument, point) in self._points.items():
+            found.setdefault(instrument.name, []).append((key, point))
+        return found
+
+    def drop(self, keys: Iterable[Key]) -> None:
+        """Nothing goes on with these labels."""
+        for key in keys:
+            self._points.pop(key, None)
+
+
+def sum_of(earlier: Point, later: Point) -> Point:
+    value = add_values(earlier.value, later.value)
+    return Point(later.workload, later.attributes, value, min(earlier.started_at, later.started_at))

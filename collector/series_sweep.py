@@ -1,0 +1,43 @@
+"""Takes out the series of what is gone, after a last look at them; what lives keeps its series, however idle."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from collector.aggregate.aggregator import Aggregator
+from collector.enrich.identity import Identities
+from collector.export.retired_series import RetiredSeries
+from collector.workload import WorkloadKind
+
+SWEEP_SECONDS = 30.0
+# Longer than the usual time between two scrapes, so that one of them sees the last numbers of a pod that is gone.
+LAST_LOOK_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class SeriesSweep:
+    """idle_seconds: how long series stay of what is gone and is no pod. Used under the pipeline's lock."""
+
+    identities: Identities
+    aggregator: Aggregator
+    idle_seconds: float
+    retired: RetiredSeries = field(default_factory=RetiredSeries)
+    _next: float = 0.0
+
+    def sweep(self, now: float) -> None:
+        """Looks at everything, at most every SWEEP_SECONDS; now: unix seconds."""
+        if now < self._next:
+            return
+        self._next = now + SWEEP_SECONDS
+        living = self.identities.living()
+
+        def idle_since(number: int) -> float:
+            if number in living:
+                return -math.inf
+            is_pod = self.identities.workload(number).kind is WorkloadKind.POD
+            return now - (LAST_LOOK_SECONDS if is_pod else self.idle_seconds)
+
+        self.retired.take(self.aggregator.remove_series_of(idle_since))
+        self.aggregator.fold_series_of_peers(lambda number: number not in living and self.identities.is_gone_pod(number))
+        self.identities.use(self.aggregator.numbers(), 0)

@@ -1,0 +1,110 @@
+"""Several agents, one Prometheus and one OTLP endpoint: nobody's numbers mix with another's. All replay the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from otlp_receiver import HttpReceiver, attributes, http_receiver, wait_for
+
+pytestmark = pytest.mark.end_to_end
+ROOT = Path(__file__).resolve().parent.parent.parent
+RECORDING = ROOT / "tests/data/node.recording"
+NODES = ("node-1", "node-2", "node-3")
+TOKEN = "token-of-this-test"
+
+
+@contextmanager
+def replaying(**more: str) -> Iterator[list[str]]:
+    """Addresses of one agent for each node."""
+    words = [sys.executable, "-m", "collector", "replay", str(RECORDING), "--serve", "--listen", "127.0.0.1:0"]
+    with ExitStack() as stack:
+        found = []
+        for node in NODES:
+            own = {"OTEL_RESOURCE_ATTRIBUTES": f"k8s.node.name={node}", "HONEYGUIDE_TOKEN": TOKEN, **more}
+            agent = stack.enter_context(
+                subprocess.Popen(words, cwd=ROOT, env={**os.environ, **own}, stdout=subprocess.PIPE, text=True)
+            )
+            stack.callback(agent.terminate)
+            assert agent.stdout is not None
+            found.append(next(line.split()[2].rstrip(".") for line in agent.stdout if line.startswith("Serving on ")))
+        yield found
+
+
+@contextmanager
+def prometheus(folder: Path, targets: list[str], token: str) -> Iterator[str]:
+    program = shutil.which("prometheus")
+    if program is None:
+        pytest.skip("prometheus is not installed")
+    (folder / "token").write_text(token)
+    job = {"job_name": "honeyguide", "authorization": {"credentials_file": str(folder / "token")}}
+    places = [{"targets": [target.removeprefix("http://") for target in targets]}]
+    configuration = {"global": {"scrape_interval": "1s"}, "scrape_configs": [{**job, "static_configs": places}]}
+    (folder / "prometheus.yml").write_text(json.dumps(configuration))
+    with closing(socket.create_server(("127.0.0.1", 0))) as unused:
+        listen = f"127.0.0.1:{unused.getsockname()[1]}"
+    words = [program, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data", "--log.level=error"]
+    with subprocess.Popen([*words, f"--web.listen-address={listen}"]) as server:
+        try:
+            yield f"http://{listen}"
+        finally:
+            server.terminate()
+
+
+def ask(url: str, expression: str) -> dict[str, float]:
+    """instance -> value; nothing while the server is starting."""
+    try:
+        answer = httpx.get(f"{url}/api/v1/query", params={"query": expression}).json()
+    except httpx.TransportError:
+        return {}
+    return {one["metric"].get("instance", ""): float(one["value"][1]) for one in answer["data"]["result"]}
+
+
+def test_prometheus_keeps_agents_apart_and_none_answers_without_the_token(tmp_path: Path) -> None:
+    with replaying() as agents:
+        names = {agent.removeprefix("http://") for agent in agents}
+        with prometheus(tmp_path, agents, TOKEN) as url:
+            wait_for(lambda: ask(url, "up == 1").keys() == names, 60)
+            rows = "sum by (instance) (honeyguide_pipeline_rows_total)"
+            wait_for(lambda: ask(url, rows).keys() == names, 60)
+            assert len(set(ask(url, rows).values())) == 1
+            total = "sum(honeyguide_pipeline_rows_total)"
+            assert ask(url, total)[""] == 3 * next(iter(ask(url, rows).values()))
+        other = tmp_path / "other"
+        other.mkdir()
+        with prometheus(other, agents, "wrong-token") as url:
+            wait_for(lambda: ask(url, "up == 0").keys() == names, 60)
+
+
+def test_an_otlp_endpoint_tells_agents_apart_by_their_node() -> None:
+    with (
+        http_receiver() as receiver,
+        replaying(OTEL_EXPORTER_OTLP_ENDPOINT=receiver.address, OTEL_METRIC_EXPORT_INTERVAL="500"),
+    ):
+        wait_for(lambda: set(series_by_node(receiver)) == set(NODES), 60)
+        wait_for(lambda: len(set(series_by_node(receiver).values())) == 1, 60)
+    assert min(series_by_node(receiver).values()) > 10
+
+
+def series_by_node(receiver: HttpReceiver) -> Counter[str]:
+    """How many different series of workloads each node's agent has pushed."""
+    seen = {
+        (str(named.get("k8s.node.name")), str(sorted(named.items())), metric.name, str(point.attributes))
+        for request in list(receiver.received)
+        for resource in request.resource_metrics
+        if "honeyguide.workload.kind" in (named := attributes(resource.resource))
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        for point in getattr(metric, metric.WhichOneof("data")).data_points
+    }
+    return Counter(node for node, *_ in seen)
