@@ -19,40 +19,47 @@ REMEDY = "`honeyguide doctor` shows what this kernel and these privileges allow.
 
 
 def load_probe(probe: Probe, libbpf: Libbpf, settings: LoadSettings, facts: KernelFacts) -> LoadedProbe:
-    """The probe, running, by the first of its ways that can be; LoadError names every way and what it lacks."""
-    check_settings(probe, settings)
-    ways = probe.manifest.ways
-    if not ways:
-        return load_way(probe, libbpf, settings, facts)
-    refusals = []
-    for way in ways:
-        try:
-            return load_way(replace(probe, manifest=probe.manifest.of_way(way)), libbpf, settings, facts)
-        except LoadError as error:
-            refusals.append(f"{way}: {error.cause}")
-    raise LoadError(f"{probe.name}: none of its ways is open here: {' | '.join(refusals)}", REMEDY)
+    """The probe, running, by the first of its ways that can be; LoadError names every way and what it lacks.
 
-
-def load_way(probe: Probe, libbpf: Libbpf, settings: LoadSettings, facts: KernelFacts) -> LoadedProbe:
-    """First the alternatives that look possible; when the kernel refuses them, each on its own.
-
-    LoadError names, for the first hook that cannot be served, every alternative and its reason.
+    Only by what the setting `hooks` allows, where that speaks of it.
     """
+    check_settings(probe, settings)
     words = settings.forced_hooks.get(probe.name, ())
     sections = read_sections(probe, libbpf)
     forced = force_hooks(probe, sections, words)
+
+    def load(way: Probe) -> LoadedProbe:
+        return load_way(way, libbpf, settings, possible_alternatives(way, sections, facts))
+
     try:
-        return load_first_possible(forced, libbpf, settings, possible_alternatives(forced, sections, facts))
+        return load_first_way(forced, load)
     except LoadError as error:
         if not words:
             raise
         raise LoadError(error.cause, f"`hooks` allows only {', '.join(words)} here. Without it, what works is taken.") from None
 
 
-def load_first_possible(
-    probe: Probe, libbpf: Libbpf, settings: LoadSettings, candidates: Mapping[str, Sequence[str]]
-) -> LoadedProbe:
-    """candidates: hook purpose -> alternatives to try. LoadError as above."""
+def load_first_way(probe: Probe, load: Callable[[Probe], LoadedProbe]) -> LoadedProbe:
+    """load: loads a probe that has one way; LoadError when it cannot."""
+    ways = probe.manifest.ways
+    if not ways:
+        return load(probe)
+    refusals = []
+    for way in ways:
+        try:
+            return load(replace(probe, manifest=probe.manifest.of_way(way)))
+        except LoadError as error:
+            refusals.append(f"{way}: {error.cause.removeprefix(f'{probe.name}: ')}")
+    none = "none of its ways is open here: " if len(ways) > 1 else ""
+    raise LoadError(f"{probe.name}: {none}{' | '.join(refusals)}", REMEDY)
+
+
+def load_way(probe: Probe, libbpf: Libbpf, settings: LoadSettings, candidates: Mapping[str, Sequence[str]]) -> LoadedProbe:
+    """First the alternatives that look possible; when the kernel refuses them, each on its own.
+
+    candidates: hook purpose -> alternatives to try. LoadError names, for the first hook that cannot be served, every
+    alternative and its reason.
+    """
 
     def open_with(choice: dict[str, str]) -> LoadedProbe:
         return open_probe(LoadedProbe(probe, libbpf, settings), choice)

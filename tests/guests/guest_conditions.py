@@ -29,12 +29,12 @@ def observe(condition: str, words: tuple[str, ...], status: int, *promised: str)
     return Observation(os.uname().release, condition, f"honeyguide {words[0]}", ended, said.strip()[-600:], kept)
 
 
-def observe_doctor(condition: str, status: int, subject: str, promised: str) -> Observation:
-    """subject: the line that must say no, with a cause that holds `promised`, and a remedy."""
+def observe_doctor(condition: str, statuses: set[int], subject: str, promised: str) -> Observation:
+    """statuses: it may end with one. subject: of the line that must say no, with `promised` in its cause, and a remedy."""
     ended, report, said = honeyguide("doctor", "--json")
     findings = [one for group in json.loads(report).values() if isinstance(group, list) for one in group]
     found = next((one for one in findings if one.get("subject") == subject), {})
-    kept = ended == status and not said and found["verdict"] == "no" and promised in found["cause"] and bool(found["remedy"])
+    kept = ended in statuses and not said and found["verdict"] == "no" and promised in found["cause"] and bool(found["remedy"])
     return Observation(
         os.uname().release,
         condition,
@@ -46,12 +46,12 @@ def observe_doctor(condition: str, status: int, subject: str, promised: str) -> 
 
 
 def without_btf() -> Iterator[Observation]:
-    yield observe_doctor("no BTF", 3, "BTF", "does not describe its own types")
+    yield observe_doctor("no BTF", {3}, "BTF", "does not describe its own types")
     yield observe("no BTF", RUN, 1, "no BTF", "->")
 
 
 def confidential() -> Iterator[Observation]:
-    yield observe_doctor("lockdown=confidentiality", 3, "lockdown", "may not read kernel memory")
+    yield observe_doctor("lockdown=confidentiality", {3}, "lockdown", "may not read kernel memory")
     yield observe("lockdown=confidentiality", RUN, 1, "lockdown", "->")
 
 
@@ -60,18 +60,22 @@ def integral() -> Iterator[Observation]:
 
 
 def without_ring_buffers() -> Iterator[Observation]:
-    """A BPF LSM program answers as kernels before 5.8 do: there is no such kind of map."""
+    """A BPF LSM program answers as kernels before 5.8 do: there is no such kind of map. (5.10 does not call it.)"""
     from collector.source.libbpf import load_libbpf  # noqa: PLC0415 -- the others need no agent
-    from collector.source.program_object import ProgramObject  # noqa: PLC0415
+    from collector.source.program_object import RINGBUF, ProgramObject  # noqa: PLC0415
 
-    refusal = ProgramObject("refusal", load_libbpf())
+    libbpf = load_libbpf()
+    refusal = ProgramObject("refusal", libbpf)
     refusal.open(NO_RING_BUFFER.read_bytes())
     refusal.select("refuse_ring_buffers")
     refusal.load()
     refusal.attach("refuse_ring_buffers")
     try:
+        if libbpf.plain("libbpf_probe_bpf_map_type", RINGBUF, None) == 1:
+            sys.stderr.write("  this kernel does not ask the program, so ring buffers cannot be taken away\n")
+            return
         name = "no ring buffers"
-        yield observe_doctor(name, 0, "ring buffer", "refused to make a map")
+        yield observe_doctor(name, {0, 1}, "ring buffer", "refused to make a map")
         yield observe(name, RECORD, 0)
         yield observe(name, (*RECORD, "--transport", "ring"), 1, "ring buffer", "->")
     finally:

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from probe_trial import PROBES, differences, open_source
 from trial_record import Outcome, Trial, write_line
 
-from collector.catalog.manifest import Hook
+from collector.catalog.manifest import Hook, Manifest
 from collector.catalog.probe_folder import find_folders, read_manifest, read_probe
 from collector.errors import HoneyguideError
 from collector.probe_status import HookStatus
-from collector.source.forced_hooks import kind_of
+from collector.source.forced_hooks import kind_of, word_of
 from collector.source.hook_choice import read_sections
 from collector.source.libbpf import load_libbpf
 
@@ -65,23 +65,35 @@ def run_beside_workload(probe: str, transport: str, hooks: Sequence[str]) -> Ans
         source.close()
 
 
-def try_probe(probe: str, hooks: Sequence[Hook], sections: dict[str, str], transport: str) -> Iterator[Trial]:
-    """One trial for each alternative of each hook; what the agent chooses by itself needs no trial of its own."""
+def try_probe(probe: str, manifest: Manifest, sections: dict[str, str], transport: str) -> Iterator[Trial]:
+    """One trial for each way, and for each alternative of each hook; what the agent chooses by itself needs no more trials."""
     answers = {"": ask(probe, transport)}
-    in_use = {hook.purpose: hook.program for hook in answers[""].hooks}
-    for hook in hooks:
-        for program in hook.alternatives:
-            chosen = in_use.get(hook.purpose) == program
-            only_way = len(hook.alternatives) == 1 and not hook.optional
-            word = "" if chosen or (only_way and not in_use) else word_for(program, hook, sections)
-            if word not in answers:
-                answers[word] = ask(probe, transport, word)
-            where = (os.uname().release, probe, hook.purpose, program, sections[program], transport)
-            yield Trial(*where, answers[word].outcome, answers[word].reason, chosen)
+    taken = {hook.program for hook in answers[""].hooks}
+    for way in manifest.ways or [""]:
+        hooks = manifest.of_way(way).hook
+        is_taken = taken and taken <= {program for hook in hooks for program in hook.alternatives}
+        wanted = "" if is_taken or not way else word_of(way)
+        if wanted not in answers:
+            answers[wanted] = ask(probe, transport, wanted)
+        for hook in hooks:
+            for program in hook.alternatives:
+                word = word_for(program, hook, sections, wanted, answers[wanted])
+                if word not in answers:
+                    answers[word] = ask(probe, transport, word)
+                purpose = f"{way}: {hook.purpose}" if way else hook.purpose
+                where = (os.uname().release, probe, purpose, program, sections[program], transport)
+                chosen = bool(is_taken or not way) and program in taken
+                yield Trial(*where, answers[word].outcome, answers[word].reason, chosen)
 
 
-def word_for(program: str, hook: Hook, sections: dict[str, str]) -> str:
-    """What forces that alternative: its kind, so that hooks which belong together change together, else its name."""
+def word_for(program: str, hook: Hook, sections: dict[str, str], way: str, answer: Answer) -> str:
+    """What forces that alternative: its kind, so that hooks which belong together change together, else its name.
+
+    way, answer: the word that forces its way and what came of that; they do where it is the program in use or the only one.
+    """
+    used = {one.program for one in answer.hooks}
+    if program in used or (not used and len(hook.alternatives) == 1 and not hook.optional) or (way and not used):
+        return way
     kinds = [kind_of(sections[other]) for other in hook.alternatives]
     kind = kind_of(sections[program])
     return kind if kinds.count(kind) == 1 and len(kinds) > 1 else program
@@ -102,7 +114,7 @@ def main(words: Sequence[str]) -> None:
         # Counts that stay in maps are not carried by either.
         transports = arguments.transports.split(",") if any(record.ring for record in manifest.record) else ["ring"]
         for transport in transports:
-            for trial in try_probe(folder.name, manifest.hook, sections, transport):
+            for trial in try_probe(folder.name, manifest, sections, transport):
                 sys.stdout.write(write_line(trial))
                 sys.stdout.flush()
 

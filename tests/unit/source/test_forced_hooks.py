@@ -12,6 +12,7 @@ from collector.settings import Settings
 from collector.source.forced_hooks import force_hooks
 
 STATE = Hook(purpose="state", account="a", alternatives=["state_traced", "state_entered", "state_probed"])
+WAYS = {"state_entered": "at entry", "state_probed": "at a probe"}
 OWNER = Hook(purpose="owner", account="b", alternatives=["read_owner"], optional=True)
 SECTIONS = {
     "state_traced": "tp_btf/state",
@@ -52,6 +53,15 @@ def test_word_that_fits_nothing_is_refused_with_what_there_is(probe: Probe) -> N
     with pytest.raises(LoadError, match=r"^tcp: `hooks` asks for 'kproble'") as refusal:
         force_hooks(probe, SECTIONS, ["kproble"])
     assert "state_probed (kprobe)" in refusal.value.remedy
+
+
+def test_a_way_is_named_or_found_by_what_only_it_has(probe: Probe) -> None:
+    hooks = [STATE.model_copy(update={"alternatives": [program], "way": way}) for program, way in WAYS.items()]
+    manifest = probe.manifest.model_copy(update={"hook": hooks, "ways": list(WAYS.values())})
+    found = {
+        word: force_hooks(replace(probe, manifest=manifest), SECTIONS, [word]).manifest.ways for word in ("at_entry", "kprobe")
+    }
+    assert found == {"at_entry": ["at entry"], "kprobe": ["at a probe"]}
 
 
 def test_setting_names_a_probe_and_may_come_as_text_or_table() -> None:
