@@ -65,6 +65,6 @@ def build_node(settings: Settings, clock: Clock, source: Source, environ: Mappin
     if wanted is not None and settings.traces_per_second:
         node.sampler = RequestSampler(settings.trace_ratio, settings.traces_per_second, settings.slow_request)
         node.spans = SpanExporter(wanted, resources, node.workload, agent_version(), node.confirm_spans)
-        pipeline.decoder_options = {"exchanges": {"sampler": node.sampler}}
+        pipeline.decoder_options = {"exchanges": {"sampler": node.sampler, "keep_texts": settings.query_text}}
         pipeline.spans = node.spans
     return node

@@ -120,6 +120,7 @@ class Settings(BaseModel):
         0.01, ge=0, le=1, description="Part of all requests that become spans, beside errors and slow ones."
     )
     traces_per_second: Count = Field(100, ge=0, le=100_000, description="At most so many spans a second; 0: none.")
+    query_text: Switch = Field(False, description="Spans carry the texts of SQL queries, literals taken out (db.query.text).")
     slow_request: Seconds = Field(1.0, ge=0.001, le=3600, description="A request that took so long is wanted as a span.")
 
     prometheus_labels: Attributes = Field(
