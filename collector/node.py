@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
 from collector.accounts import Book
+from collector.aggregate.aggregator import SeriesCount
 from collector.api.view import Health, HealthState, ProcessInfo
 from collector.catalog.probe_model import ProbeModel
 from collector.clock import NANOSECONDS, Clock
@@ -133,6 +134,7 @@ class Node:
         """These were exported, span id -> trace id; told from the exporter's thread."""
         with self.lock:
             self.pipeline.rooms.aggregator.confirm(spans)
+            self.pipeline.rooms.traces.confirm(spans)
 
     def processes(self) -> list[ProcessInfo]:
         with self.lock:
@@ -195,7 +197,7 @@ class Node:
     def snapshot(self) -> Snapshot:
         """All series now. The lock is held for the copy of the numbers only."""
         with self.lock:
-            measured = self.pipeline.rooms.aggregator.snapshot()
+            measured = [*self.pipeline.rooms.aggregator.snapshot(), *self.pipeline.rooms.traces.snapshot()]
             facts = self._facts()
         return Snapshot(time.time(), [*measured, *collect(facts)])
 
@@ -213,12 +215,16 @@ class Node:
         found = self._monitor.health(now)
         self._health = Health(HealthState(found.status), found.reasons)
 
+    def _series_counts(self) -> list[SeriesCount]:
+        rooms = self.pipeline.rooms
+        return [*rooms.aggregator.counts(), *rooms.traces.counts()]
+
     def _exceeded(self) -> dict[str, int]:
         """limit -> how often something did not fit."""
         rooms, flows = self.pipeline.rooms, self.flows.counts()
         identity = rooms.identities.counters()
         return {
-            **{f"max_series of {one.instrument}": one.overflowed for one in rooms.aggregator.counts()},
+            **{f"max_series of {one.instrument}": one.overflowed for one in self._series_counts()},
             "max_workloads": identity.get("workloads_overflowed", 0),
             "max_processes": identity.get("processes_evicted", 0),
             "max_cluster_objects": sum(watch.events.get("over_limit", 0) for watch in self.watches()),
@@ -234,7 +240,7 @@ class Node:
             lag_seconds=self.lag_seconds,
             rows=dict(self.pipeline.rows),
             decoder_discards=self.pipeline.decoder_counters(),
-            series=rooms.aggregator.counts(),
+            series=self._series_counts(),
             rejected=dict(rooms.aggregator.rejected),
             peers={f"peer_by_{name}": count for name, count in self.peers.evidence().items()},
             translations=(len(rooms.translations), self.peers.translated),
