@@ -58,7 +58,10 @@ a connection. Numbers without a workload belong to the agent, whose `service.nam
 
 @dataclass(frozen=True, slots=True)
 class DocumentedInstrument:
-    """probe: '' for the agent's own; words are a title of their own. identity: local, peer, both or none. attributes: OpenTelemetry names."""
+    """probe: '' for the agent's own; words are a title of their own. identity: local, peer, both or none.
+
+    attributes: OpenTelemetry names.
+    """
 
     instrument: Instrument
     probe: str = ""
