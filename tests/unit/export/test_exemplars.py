@@ -150,7 +150,7 @@ def test_series_that_went_meanwhile_takes_nothing() -> None:
     RouteEnricher(RouteTable()).enrich(batch)
     batch.columns["span_id"] = np.array([b"span", b"", b""], object)
     aggregator.add(batch, NOW)
-    aggregator.remove_series_of(lambda number: True, NOW + 1)
+    aggregator.remove_series_of(lambda number: NOW + 1)
     other = batch_of(three_requests(), [False] * 3)
     RouteEnricher(RouteTable()).enrich(other)
     aggregator.add(other, NOW + 2)  # a new series in the old one's place
