@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from collector.drain_pace import DrainPace
 from collector.node import Node
 from collector.node_building import build_node
 from collector.probe_control import ProbeControl
+from collector.recorder import Recorder
 from collector.settings import Settings
 from collector.source.capture_file import is_capture
 from collector.source.capture_probe import read_capture_probes
@@ -149,7 +149,7 @@ def replay(settings: Settings, path: Path, serve_after: bool) -> int:
 
 
 def record(settings: Settings, path: Path, seconds: float) -> int:
-    """`honeyguide record -o FILE`: raw batches for that many seconds, or until a signal."""
+    """`honeyguide record -o FILE`: raw batches, and requests, for that many seconds or until a signal."""
     clock = SystemClock()
     stop = threading.Event()
     with ExitStack() as stack:
@@ -157,26 +157,9 @@ def record(settings: Settings, path: Path, seconds: float) -> int:
         stack.callback(source.close)
         writer = stack.enter_context(RecordingWriter(path, source.probes, kernel_release(), time.time()))
         with stopping_by_signal(stop):
-            write_recording(source, writer, clock, stop, time.monotonic() + seconds)
+            Recorder(source, source.probes, writer, clock).run(stop, time.monotonic() + seconds)
     print(f"{path}: {writer.rows} rows, {path.stat().st_size / 1024:.0f} KiB. Look at it: honeyguide replay {path}")
     return 0
-
-
-def write_recording(source: NodeSource, writer: RecordingWriter, clock: Clock, stop: threading.Event, end: float) -> None:
-    """What applications sent each other stays out: a recording is given away."""
-    next_books = 0.0
-    payload = {(probe.name, record.struct) for probe in source.probes for record in probe.manifest.record if record.payload}
-    while not stop.is_set() and time.monotonic() < end:
-        for batch in source.read():
-            if (batch.schema.probe, batch.schema.record) not in payload:
-                writer.write_batch(batch, clock.offset_ns, clock.boot_ns())
-        if time.monotonic() >= next_books:
-            next_books = time.monotonic() + HOUSEKEEPING_SECONDS
-            writer.write_books(source.books())
-            print(f"\r{writer.rows} rows", end="", file=sys.stderr, flush=True)
-        stop.wait(0.1)
-    print(file=sys.stderr)
-    writer.write_books(source.books())
 
 
 def kernel_release(path: Path = Path("/proc/sys/kernel/osrelease")) -> str:

@@ -43,4 +43,4 @@ class SeriesSweep:
         self.retired.take(self.aggregator.remove_series_of(idle_since))
         self.traces.remove_series_of(idle_since)
         self.aggregator.fold_series_of_peers(lambda number: number not in living and self.identities.is_gone_pod(number))
-        self.identities.use(self.aggregator.numbers(), 0)
+        self.identities.use(self.aggregator.numbers() | self.traces.numbers(), 0)

@@ -6,7 +6,7 @@ a span or an edge, and the names are put together once for each series.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -183,17 +183,24 @@ class TraceMetrics:
     def counts(self) -> list[SeriesCount]:
         return [
             SeriesCount(feed.metric.name, len(feed.table), feed.table.overflowed, feed.table.evicted)
-            for family in self._families
-            for feed in family.feeds
+            for feed in self._all_feeds()
         ]
 
     def remove_series_of(self, idle_since: Callable[[int], float]) -> None:
-        """Takes out series of which an end is gone and that were not updated lately; idle_since as for the Aggregator."""
-        for feed in (feed for family in self._families for feed in family.feeds):
+        """Takes out the series of which one end is gone; idle_since: as for `Aggregator.remove_series_of`."""
+        for feed in self._all_feeds():
             for place, labels in feed.table.active():
                 ends = [number for number in (labels.local, labels.peer) if number > UNKNOWN]
                 if any(feed.table.updated_at[place] < idle_since(number) for number in ends):
                     feed.table.remove(place)
+
+    def numbers(self) -> set[int]:
+        """Of all workloads that a series is about."""
+        active = [labels for feed in self._all_feeds() for _, labels in feed.table.active()]
+        return {number for labels in active for number in (labels.local, labels.peer) if number >= 0}
+
+    def _all_feeds(self) -> Iterator[Feed]:
+        return (feed for family in self._families for feed in family.feeds)
 
 
 def numbers_of(batch: Batch, column: str, wanted: Iterable[str]) -> list[int]:

@@ -134,7 +134,7 @@ def check_http(rows: Rows, log: Path) -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("grpc") is None, reason="not installed: grpcio")
-def test_calls_of_grpcio_are_those_it_counts(start_agent: Callable[..., RunningAgent], tmp_path: Path) -> None:
+def test_grpcio_calls_are_those_of_its_log(start_agent: Callable[..., RunningAgent], tmp_path: Path) -> None:
     agent, port, log = start_agent(*RING), free_port(), tmp_path / "log"
     with running([sys.executable, "-c", GRPC_SERVER, port, log], port):
         subprocess.run([sys.executable, "-c", GRPC_CLIENT, str(port), str(ROUNDS)], check=True, timeout=60)
@@ -152,7 +152,7 @@ def test_calls_of_grpcio_are_those_it_counts(start_agent: Callable[..., RunningA
 
 
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("openssl")), reason="not installed: curl, openssl")
-def test_asyncio_under_tls(start_agent: Callable[..., RunningAgent], tmp_path: Path) -> None:
+def test_asyncio_requests_under_tls_are_those_of_its_log(start_agent: Callable[..., RunningAgent], tmp_path: Path) -> None:
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
          "-keyout", tmp_path / "key", "-out", tmp_path / "certificate"],
@@ -167,7 +167,7 @@ def test_asyncio_under_tls(start_agent: Callable[..., RunningAgent], tmp_path: P
 
 
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("node")), reason="not installed: curl, node")
-def test_requests_of_node_are_those_it_counts(start_agent: Callable[..., RunningAgent], tmp_path: Path) -> None:
+def test_node_requests_are_those_of_its_log(start_agent: Callable[..., RunningAgent], tmp_path: Path) -> None:
     agent, port, log = start_agent(*RING), free_port(), tmp_path / "log"
     with running([shutil.which("node") or "node", "-e", NODE_SERVER, port, log], port):
         curl("http", port)
