@@ -191,11 +191,11 @@ class Stream:
 
     def run(self, version: int, initial: bool) -> None:
         handler, cluster = self.handler, self.handler.cluster
+        interruptions, seen = cluster.interruptions, len(cluster.interruptions)
         handler.begin_stream()
         if initial:
             version = self._tell_what_is()
-        interruptions, ends = cluster.interruptions, time.monotonic() + int(handler.asked.query.get("timeoutSeconds", 1800))
-        seen = len(interruptions)
+        ends = time.monotonic() + int(handler.asked.query.get("timeoutSeconds", 1800))
         while time.monotonic() < ends and not cluster.ended.is_set():
             with cluster.store.changed:
                 if not cluster.has_news(handler.asked.resource, version, seen):
