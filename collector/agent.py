@@ -21,6 +21,9 @@ from collector.node import Node
 from collector.node_building import build_node
 from collector.probe_control import ProbeControl
 from collector.recorder import Recorder
+from collector.runtimes.host_files import HostFiles
+from collector.runtimes.lookup import LABELS, RuntimeLookup
+from collector.runtimes.places import find_host_root
 from collector.settings import Settings
 from collector.source.capture_file import is_capture
 from collector.source.capture_probe import read_capture_probes
@@ -110,6 +113,7 @@ def run_agent(settings: Settings) -> int:
             node.add_probe(probe)
         stack.callback(control.close)
         serve(settings, node, stack, control)
+        look_up_containers(settings, node, stack)
         agent = Agent(settings, source, node, control=control)
         with stopping_by_signal(agent.stop):
             agent.drain_once()
@@ -189,6 +193,14 @@ def serve(settings: Settings, node: Node, stack: ExitStack, control: ProbeContro
     rows = node.start_clickhouse()
     if rows is not None:
         stack.callback(rows.close, 1.5)
+
+
+def look_up_containers(settings: Settings, node: Node, stack: ExitStack) -> None:
+    """Until the stack unwinds, containers that are seen get their names from their runtimes' files."""
+    lookup = RuntimeLookup(HostFiles(find_host_root()), node.pipeline, (*LABELS, *settings.kubernetes_labels))
+    node.lookup = node.identities.containers.lookup = lookup
+    lookup.start()
+    stack.callback(lookup.close)
 
 
 def watch_cluster(settings: Settings, node: Node, stack: ExitStack) -> str:

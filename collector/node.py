@@ -40,6 +40,7 @@ from collector.health import HealthMonitor
 from collector.instruments import Snapshot
 from collector.pipeline import Pipeline
 from collector.probe_status import ProbeStatus
+from collector.runtimes.lookup import RuntimeLookup
 from collector.self_metrics import ClickHouseCounts, SelfFacts, collect
 from collector.series_sweep import SeriesSweep
 from collector.settings import Settings
@@ -84,6 +85,7 @@ class Node:
     clickhouse: ClickHouseExporter | None = None
     sampler: RequestSampler | None = None
     routes: RouteEnricher | None = None
+    lookup: RuntimeLookup | None = None
     cluster: ClusterView | None = None
     _monitor: HealthMonitor = field(default_factory=HealthMonitor)
     _health: Health = field(default_factory=lambda: Health(HealthState.STARTING))
@@ -237,7 +239,7 @@ class Node:
             rejected=dict(rooms.aggregator.rejected),
             peers={f"peer_by_{name}": count for name, count in self.peers.evidence().items()},
             translations=(len(rooms.translations), self.peers.translated),
-            identity_discards={**rooms.identities.counters(), **self.peers.counters(), **self._route_counts()},
+            identity_discards=self._identity_discards(),
             spans=self._span_counts(),
             store_rows=self._store_rows(),
             store_discards=self._store_discards(),
@@ -272,8 +274,12 @@ class Node:
             **{f"{record}_vanished": count for (_, record), count in vanished.items()},
         }
 
-    def _route_counts(self) -> Mapping[str, int]:
-        return {} if self.routes is None else self.routes.counters()
+    def _identity_discards(self) -> dict[str, int]:
+        """Beside the rooms' own: containers without a name, and files about them that could not be used."""
+        routes = {} if self.routes is None else self.routes.counters()
+        lookup = {} if self.lookup is None else self.lookup.discards()
+        containers = {f"containers_{reason}": count for reason, count in lookup.items()}
+        return {**self.identities.counters(), **self.peers.counters(), **routes, **containers}
 
     def _span_counts(self) -> dict[str, int]:
         """outcome -> requests that became spans, or why not."""
