@@ -41,6 +41,13 @@ def test_a_namespace_that_cannot_be_opened_is_said_with_a_remedy(tmp_path: Path)
     assert source.read() == []
 
 
+def test_events_that_are_switched_off_are_noticed(tmp_path: Path) -> None:
+    source = ConntrackSource(FixedClock(0), tracking=tmp_path / "nf_conntrack_max")
+    for content, silent in (("0\n", True), ("2\n", False)):
+        (tmp_path / "nf_conntrack_events").write_text(content)
+        assert source._is_silent() is silent
+
+
 def test_a_missing_privilege_and_a_missing_module_are_told_apart() -> None:
     assert "CAP_NET_ADMIN" in refusal(errno.EPERM).remedy
     assert "nf_conntrack_netlink" in refusal(errno.EINVAL).remedy
