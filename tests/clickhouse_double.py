@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import gzip
 import re
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -116,13 +118,17 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def clickhouse_double() -> Iterator[ClickHouseDouble]:
-    """Running on a free port of loopback."""
+def clickhouse_double(tls: tuple[Path, Path] | None = None) -> Iterator[ClickHouseDouble]:
+    """Running on a free port of loopback. tls: files with the certificate and its key."""
     double = ClickHouseDouble()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"double": double}))
     server.daemon_threads = True
     server.handle_error = lambda *_: None  # type: ignore[method-assign]
-    double.url = f"http://127.0.0.1:{server.server_address[1]}/"
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    double.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_address[1]}/"
     thread = threading.Thread(target=server.serve_forever, args=[0.02])
     thread.start()
     try:
