@@ -20,7 +20,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from native_reader import NativeReader
 
+from collector.export.clickhouse_tables import TABLES
+
 TABLE = re.compile(r"INSERT INTO `\w+`\.`honeyguide_(\w+)`")
+DESCRIBE = re.compile(r"DESCRIBE TABLE `\w+`\.`honeyguide_(\w+)`")
 COUNT = re.compile(r"SELECT count\(\) FROM `\w+`\.`honeyguide_(\w+)` WHERE .* AND batch = (\d+)")
 
 
@@ -36,6 +39,7 @@ class ClickHouseDouble:
     repeated: int = 0
     statements: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    columns_missing: set[str] = field(default_factory=set)
     tables: set[str] = field(default_factory=lambda: {"flows", "requests", "lookups"})
 
     @property
@@ -73,6 +77,8 @@ class Handler(BaseHTTPRequestHandler):
         elif match := COUNT.match(self.statement):
             found = [len(v["time"]) for name, v in self.double.kept if name == match[1] and v["batch"][0] == int(match[2])]
             self.answer(200, str(sum(found)))
+        elif match := DESCRIBE.match(self.statement):
+            self._describe(match[1])
         elif self.statement.startswith("CREATE TABLE"):
             self.double.tables.add(self.statement.split("`honeyguide_")[1].split("`")[0])
             self.answer(200, "")
@@ -98,6 +104,13 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, "")
         else:
             self.refuse(404, 60, "Table default.honeyguide_x does not exist")
+
+    def _describe(self, table: str) -> None:
+        if table not in self.double.tables:
+            self.refuse(404, 60, f"Table default.honeyguide_{table} does not exist")
+            return
+        names = [column.name for column in TABLES[table].columns if column.name not in self.double.columns_missing]
+        self.answer(200, "".join(f"{name}\tString\t\t\t\t\t\n" for name in names))
 
     def refuse(self, status: int, code: int, text: str, **headers: str) -> None:
         self.answer(status, f"Code: {code}. DB::Exception: {text}. (NAME) (version 25.3.1.1 (official build))\n", **headers)

@@ -33,6 +33,7 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, LONGEST_ASKED_SECONDS = 1.0, 60.0, 3
 TRIES = 10
 HINTS = {
     "no_table": "; create it with what `honeyguide clickhouse-schema` prints, or set clickhouse_create_tables",
+    "rejected": "; `honeyguide doctor` compares the tables with what is sent",
     "no_database": "; create the database, or set clickhouse_database",
     "unauthorized": "; see clickhouse_user, clickhouse_password_file and the user's grants",
 }
