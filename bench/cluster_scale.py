@@ -1,12 +1,13 @@
 """What watching a large cluster costs one agent, for each choice of kubernetes_peers.
 
     .venv/bin/python bench/cluster_scale.py [--nodes 1000] [--pods 50000] [--services 5000] [--changes 50] [--seconds 60]
-                                            [--pages] [--peers off|services|pods ...]
+                                            [--pages] [--names] [--peers off|services|pods ...]
 
 A double of the API server (tests/api_server_double.py) holds the cluster in a process of its own; the agent's part of it, the
 room collector/kubernetes with everything else of the agent imported, runs in another and throws away what it learns. Bytes are
 bodies before TLS. changes: pods that change a second, each with its endpoint slice; every node reports each 5 minutes besides.
-pages: as with a server that does not know streaming lists. Loopback only.
+pages: as with a server that does not know streaming lists. names: what is learnt goes to the table that names pods and
+addresses, as in an agent. Loopback only.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collector.cluster_facts import FactChange, FactSink
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -116,14 +120,16 @@ def serve(pipe: Connection, folder: str, scale: argparse.Namespace) -> None:
             pipe.send(churn(cluster, scale, seconds))
 
 
-class Forgetting:
-    """A sink that counts."""
+class Counting:
+    """A sink that counts, and hands on to another."""
 
-    def __init__(self) -> None:
-        self.changes = 0
+    def __init__(self, names: FactSink | None) -> None:
+        self.changes, self.names = 0, names
 
-    def learn(self, changes: Sequence[object]) -> None:
+    def learn(self, changes: Sequence[FactChange]) -> None:
         self.changes += len(changes)
+        if self.names is not None:
+            self.names.learn(changes)
 
 
 def resident_mib() -> float:
@@ -146,14 +152,23 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def watch(pipe: Connection, kubeconfig: str, peers: str) -> None:
+def names_of_identity() -> FactSink:
+    """What an agent keeps to name pods and addresses with."""
+    from collector.clock import SystemClock  # noqa: PLC0415 -- of the agent's process
+    from collector.enrich.identity import build_identities  # noqa: PLC0415
+
+    return build_identities(clock=SystemClock()).cluster
+
+
+def watch(pipe: Connection, kubeconfig: str, peers: str, names: bool) -> None:
     """The agent's process: reports after everything was told, and again when it is asked to."""
     import collector.agent  # noqa: PLC0415 -- the baseline is an agent without Kubernetes
     import collector.api.server  # noqa: PLC0415, F401
     from collector.cluster_choice import choose_cluster_watch  # noqa: PLC0415
     from collector.settings import Settings  # noqa: PLC0415
 
-    before, sink = resident_mib(), Forgetting()
+    sink = Counting(names_of_identity() if names else None)
+    before = resident_mib()
     forget_peak()
     cpu = cpu_seconds()
     settings = Settings(kubeconfig=Path(kubeconfig), node_name=NODE, kubernetes_peers=peers)  # type: ignore[arg-type]
@@ -174,8 +189,9 @@ def watch(pipe: Connection, kubeconfig: str, peers: str) -> None:
 
 def measure(server: Connection, kubeconfig: str, peers: str, scale: argparse.Namespace) -> None:
     ours, theirs = processes.Pipe()
-    agent = processes.get_context("spawn").Process(target=watch, args=(theirs, kubeconfig, peers))
+    agent = processes.get_context("spawn").Process(target=watch, args=(theirs, kubeconfig, peers, scale.names))
     agent.start()
+    theirs.close()
     resident, peak, cpu, received, objects, _ = ours.recv()
     total = sum(received.values())
     print(f"{peers:<9} {sum(objects.values()):>7} objects  {resident:6.1f} MiB, at most {peak:6.1f}  ", end="")
@@ -198,12 +214,14 @@ def main() -> None:
     for name, default in (("nodes", 1000), ("pods", 50_000), ("services", 5000), ("changes", 50), ("seconds", 60)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--pages", action="store_true")
+    parser.add_argument("--names", action="store_true")
     parser.add_argument("--peers", choices=PEERS, action="append")
     scale = parser.parse_args()
     ours, theirs = processes.Pipe()
     with tempfile.TemporaryDirectory() as folder:
         server = processes.get_context("spawn").Process(target=serve, args=(theirs, folder, scale))
         server.start()
+        theirs.close()
         kubeconfig = ours.recv()
         print(f"{scale.nodes} nodes, {scale.pods} pods, {scale.services} services with a slice each", flush=True)
         for peers in scale.peers or PEERS:

@@ -93,7 +93,10 @@ def main(words: Sequence[str] | None = None) -> int:
     if place == len(words):
         parser.print_help(sys.stderr)
         return WRONG_USAGE
-    return run_command(find_command(parser, words[place]), words[place + 1 :], debug=debug)
+    try:
+        return run_command(find_command(parser, words[place]), words[place + 1 :], debug=debug)
+    except KeyboardInterrupt:  # also while a command's modules are still being read
+        return INTERRUPTED
 
 
 def run_command(command: Command, words: Sequence[str], *, debug: bool) -> int:
@@ -111,8 +114,6 @@ def run_command(command: Command, words: Sequence[str], *, debug: bool) -> int:
         return _report(error, PROBLEM, debug=debug)
     except PermissionError as error:
         return _report(HoneyguideError(f"{error}.", "Run as root (sudo honeyguide ...)."), NO_PERMISSION, debug=debug)
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:
         # the reader, say `head`, has enough; nothing may be flushed into the closed pipe at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +20,10 @@ from collector.drain_pace import DrainPace
 from collector.node import Node
 from collector.node_building import build_node
 from collector.probe_control import ProbeControl
+from collector.recorder import Recorder
+from collector.runtimes.host_files import HostFiles
+from collector.runtimes.lookup import LABELS, RuntimeLookup
+from collector.runtimes.places import find_host_root
 from collector.settings import Settings
 from collector.source.capture_file import is_capture
 from collector.source.capture_probe import read_capture_probes
@@ -110,11 +113,12 @@ def run_agent(settings: Settings) -> int:
             node.add_probe(probe)
         stack.callback(control.close)
         serve(settings, node, stack, control)
+        look_up_containers(settings, node, stack)
         agent = Agent(settings, source, node, control=control)
         with stopping_by_signal(agent.stop):
             agent.drain_once()
-            watch_cluster(settings, node, stack)
-            print(describe_start(source.statuses(), node.address, time.monotonic() - started), flush=True)
+            cluster = watch_cluster(settings, node, stack)
+            print(describe_start(source.statuses(), node.address, time.monotonic() - started, cluster), flush=True)
             agent.run()
     return 0
 
@@ -149,7 +153,7 @@ def replay(settings: Settings, path: Path, serve_after: bool) -> int:
 
 
 def record(settings: Settings, path: Path, seconds: float) -> int:
-    """`honeyguide record -o FILE`: raw batches for that many seconds, or until a signal."""
+    """`honeyguide record -o FILE`: raw batches, and requests, for that many seconds or until a signal."""
     clock = SystemClock()
     stop = threading.Event()
     with ExitStack() as stack:
@@ -157,26 +161,9 @@ def record(settings: Settings, path: Path, seconds: float) -> int:
         stack.callback(source.close)
         writer = stack.enter_context(RecordingWriter(path, source.probes, kernel_release(), time.time()))
         with stopping_by_signal(stop):
-            write_recording(source, writer, clock, stop, time.monotonic() + seconds)
+            Recorder(source, source.probes, writer, clock).run(stop, time.monotonic() + seconds)
     print(f"{path}: {writer.rows} rows, {path.stat().st_size / 1024:.0f} KiB. Look at it: honeyguide replay {path}")
     return 0
-
-
-def write_recording(source: NodeSource, writer: RecordingWriter, clock: Clock, stop: threading.Event, end: float) -> None:
-    """What applications sent each other stays out: a recording is given away."""
-    next_books = 0.0
-    payload = {(probe.name, record.struct) for probe in source.probes for record in probe.manifest.record if record.payload}
-    while not stop.is_set() and time.monotonic() < end:
-        for batch in source.read():
-            if (batch.schema.probe, batch.schema.record) not in payload:
-                writer.write_batch(batch, clock.offset_ns, clock.boot_ns())
-        if time.monotonic() >= next_books:
-            next_books = time.monotonic() + HOUSEKEEPING_SECONDS
-            writer.write_books(source.books())
-            print(f"\r{writer.rows} rows", end="", file=sys.stderr, flush=True)
-        stop.wait(0.1)
-    print(file=sys.stderr)
-    writer.write_books(source.books())
 
 
 def kernel_release(path: Path = Path("/proc/sys/kernel/osrelease")) -> str:
@@ -208,13 +195,23 @@ def serve(settings: Settings, node: Node, stack: ExitStack, control: ProbeContro
         stack.callback(rows.close, 1.5)
 
 
-def watch_cluster(settings: Settings, node: Node, stack: ExitStack) -> None:
-    """What Kubernetes says of pods and services goes to the pipeline until the stack unwinds; nothing without Kubernetes."""
+def look_up_containers(settings: Settings, node: Node, stack: ExitStack) -> None:
+    """Until the stack unwinds, containers that are seen get their names from their runtimes' files."""
+    lookup = RuntimeLookup(HostFiles(find_host_root()), node.pipeline, (*LABELS, *settings.kubernetes_labels))
+    node.lookup = node.identities.containers.lookup = lookup
+    lookup.start()
+    stack.callback(lookup.close)
+
+
+def watch_cluster(settings: Settings, node: Node, stack: ExitStack) -> str:
+    """What Kubernetes says of pods and services goes to the pipeline until the stack unwinds. '' without Kubernetes, else a
+    line for people."""
     watch = choose_cluster_watch(settings, os.environ, node.pipeline, f"honeyguide/{node.version}")
     if watch is not None:
         node.cluster = watch
         watch.start()
         stack.callback(watch.stop, 1.0)
+    return watch.describe() if watch is not None else ""
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 
 class WatchState(enum.Enum):
@@ -35,3 +36,9 @@ class WatchStatus:
     cause: str = ""
     remedy: str = ""
     watched: bool = True
+
+
+class ClusterView(Protocol):
+    def statuses(self) -> Sequence[WatchStatus]:
+        """How each watch over the cluster's objects goes."""
+        ...

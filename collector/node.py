@@ -11,13 +11,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Protocol
 
 from collector.accounts import Book
+from collector.aggregate.aggregator import SeriesCount
 from collector.api.view import Health, HealthState, ProcessInfo
 from collector.catalog.probe_model import ProbeModel
 from collector.clock import NANOSECONDS, Clock
-from collector.cluster_status import WatchStatus
+from collector.cluster_status import ClusterView, WatchStatus
 from collector.cluster_view import AddressInfo, PodInfo
 from collector.decode.sampling import RequestSampler
 from collector.enrich.address_timeline import Place
@@ -40,6 +40,7 @@ from collector.health import HealthMonitor
 from collector.instruments import Snapshot
 from collector.pipeline import Pipeline
 from collector.probe_status import ProbeStatus
+from collector.runtimes.lookup import RuntimeLookup
 from collector.self_metrics import ClickHouseCounts, SelfFacts, collect
 from collector.series_sweep import SeriesSweep
 from collector.settings import Settings
@@ -57,12 +58,6 @@ def agent_version() -> str:
         return version("honeyguide")
     except PackageNotFoundError:
         return "unknown"
-
-
-class ClusterView(Protocol):
-    def statuses(self) -> Sequence[WatchStatus]:
-        """How each watch over the cluster's objects goes."""
-        ...
 
 
 @dataclass(slots=True)
@@ -90,6 +85,7 @@ class Node:
     clickhouse: ClickHouseExporter | None = None
     sampler: RequestSampler | None = None
     routes: RouteEnricher | None = None
+    lookup: RuntimeLookup | None = None
     cluster: ClusterView | None = None
     _monitor: HealthMonitor = field(default_factory=HealthMonitor)
     _health: Health = field(default_factory=lambda: Health(HealthState.STARTING))
@@ -133,6 +129,7 @@ class Node:
         """These were exported, span id -> trace id; told from the exporter's thread."""
         with self.lock:
             self.pipeline.rooms.aggregator.confirm(spans)
+            self.pipeline.rooms.traces.confirm(spans)
 
     def processes(self) -> list[ProcessInfo]:
         with self.lock:
@@ -195,7 +192,7 @@ class Node:
     def snapshot(self) -> Snapshot:
         """All series now. The lock is held for the copy of the numbers only."""
         with self.lock:
-            measured = self.pipeline.rooms.aggregator.snapshot()
+            measured = [*self.pipeline.rooms.aggregator.snapshot(), *self.pipeline.rooms.traces.snapshot()]
             facts = self._facts()
         return Snapshot(time.time(), [*measured, *collect(facts)])
 
@@ -213,12 +210,16 @@ class Node:
         found = self._monitor.health(now)
         self._health = Health(HealthState(found.status), found.reasons)
 
+    def _series_counts(self) -> list[SeriesCount]:
+        rooms = self.pipeline.rooms
+        return [*rooms.aggregator.counts(), *rooms.traces.counts()]
+
     def _exceeded(self) -> dict[str, int]:
         """limit -> how often something did not fit."""
         rooms, flows = self.pipeline.rooms, self.flows.counts()
         identity = rooms.identities.counters()
         return {
-            **{f"max_series of {one.instrument}": one.overflowed for one in rooms.aggregator.counts()},
+            **{f"max_series of {one.instrument}": one.overflowed for one in self._series_counts()},
             "max_workloads": identity.get("workloads_overflowed", 0),
             "max_processes": identity.get("processes_evicted", 0),
             "max_cluster_objects": sum(watch.events.get("over_limit", 0) for watch in self.watches()),
@@ -234,11 +235,11 @@ class Node:
             lag_seconds=self.lag_seconds,
             rows=dict(self.pipeline.rows),
             decoder_discards=self.pipeline.decoder_counters(),
-            series=rooms.aggregator.counts(),
+            series=self._series_counts(),
             rejected=dict(rooms.aggregator.rejected),
             peers={f"peer_by_{name}": count for name, count in self.peers.evidence().items()},
             translations=(len(rooms.translations), self.peers.translated),
-            identity_discards={**rooms.identities.counters(), **self.peers.counters(), **self._route_counts()},
+            identity_discards=self._identity_discards(),
             spans=self._span_counts(),
             store_rows=self._store_rows(),
             store_discards=self._store_discards(),
@@ -273,8 +274,12 @@ class Node:
             **{f"{record}_vanished": count for (_, record), count in vanished.items()},
         }
 
-    def _route_counts(self) -> Mapping[str, int]:
-        return {} if self.routes is None else self.routes.counters()
+    def _identity_discards(self) -> dict[str, int]:
+        """Beside the rooms' own: containers without a name, and files about them that could not be used."""
+        routes = {} if self.routes is None else self.routes.counters()
+        lookup = {} if self.lookup is None else self.lookup.discards()
+        containers = {f"containers_{reason}": count for reason, count in lookup.items()}
+        return {**self.identities.counters(), **self.peers.counters(), **routes, **containers}
 
     def _span_counts(self) -> dict[str, int]:
         """outcome -> requests that became spans, or why not."""

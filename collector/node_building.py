@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 
 from collector.aggregate.aggregator import AggregateSettings, Aggregator
+from collector.aggregate.trace_metrics import TraceMetrics, TraceMetricsSettings
 from collector.clock import Clock
 from collector.decode.routes import RouteTable
 from collector.decode.sampling import RequestSampler
@@ -52,19 +53,24 @@ def build_node(settings: Settings, clock: Clock, source: Source, environ: Mappin
         translations,
         (OwnerEnrichers((local, peers), identities), routes),
         Aggregator(aggregate, identities.workload),
+        TraceMetrics(trace_metrics(settings, aggregate), identities.workload),
         FlowStore(settings.flow_history, settings.max_connections),
         LookupStore(settings.lookup_history),
-        RequestStore(),
+        RequestStore(settings.request_history),
     )
     pipeline = Pipeline(rooms, clock, code_seconds=settings.probe_python_max, facts=identities.cluster)
     labels = read_label_choice(settings.prometheus_labels)
-    sweep = SeriesSweep(identities, rooms.aggregator, 60.0 * settings.series_idle_minutes)
+    sweep = SeriesSweep(identities, rooms.aggregator, rooms.traces, 60.0 * settings.series_idle_minutes)
     node = Node(settings, clock, source, pipeline, peers, otlp, resources, sweep, routes=routes, labels=labels)
     node.networks = NetworkTable(settings.networks)
     wanted = read_span_settings(environ, settings.otlp_endpoint)
     if wanted is not None and settings.traces_per_second:
         node.sampler = RequestSampler(settings.trace_ratio, settings.traces_per_second, settings.slow_request)
         node.spans = SpanExporter(wanted, resources, node.workload, agent_version(), node.confirm_spans)
-        pipeline.decoder_options = {"exchanges": {"sampler": node.sampler}}
+        pipeline.decoder_options = {"exchanges": {"sampler": node.sampler, "keep_texts": settings.query_text}}
         pipeline.spans = node.spans
     return node
+
+
+def trace_metrics(settings: Settings, aggregate: AggregateSettings) -> TraceMetricsSettings:
+    return TraceMetricsSettings(settings.span_metrics, settings.service_graph, aggregate.max_series, aggregate.exponential)

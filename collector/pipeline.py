@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from collector.aggregate.aggregator import Aggregator
+from collector.aggregate.trace_metrics import TraceMetrics
 from collector.batch import Batch
 from collector.catalog.manifest import Record
 from collector.catalog.probe_model import ProbeModel
@@ -48,6 +49,7 @@ class Rooms:
     translations: Translations
     enrichers: Sequence[Enricher]
     aggregator: Aggregator
+    traces: TraceMetrics
     flows: FlowStore
     lookups: LookupStore
     requests: RequestStore
@@ -150,6 +152,8 @@ class Pipeline:
             self.spans.identify(batch)
         batch = self.rooms.aggregator.join(batch)
         self.rooms.aggregator.add(batch, self._wall_seconds())
+        if record.store == "requests":
+            self.rooms.traces.add(batch, self._wall_seconds())
         self._keep(batch, record)
 
     def _compute(self, batch: Batch, record: Record) -> bool:

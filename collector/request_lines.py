@@ -52,7 +52,7 @@ def make_decoders(probes: Sequence[ProbeModel]) -> dict[tuple[str, str], Decoder
 
 def read_lines(decoders: Mapping[tuple[str, str], Decoder], batch: Batch, clock: Clock) -> Iterator[dict[str, Any]]:
     decoder = decoders.get((batch.schema.probe, batch.schema.record))
-    for decoded in decoder.decode(batch) if decoder else ():
+    for decoded in decoder.decode(batch) if decoder else [batch]:  # a recording holds requests already
         yield from lines_of(decoded, clock.offset_ns)
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from collector.aggregate.aggregator import Aggregator
+from collector.aggregate.trace_metrics import TraceMetrics
 from collector.enrich.identity import Identities
 from collector.export.retired_series import RetiredSeries
 from collector.workload import WorkloadKind
@@ -21,6 +22,7 @@ class SeriesSweep:
 
     identities: Identities
     aggregator: Aggregator
+    traces: TraceMetrics
     idle_seconds: float
     retired: RetiredSeries = field(default_factory=RetiredSeries)
     _next: float = 0.0
@@ -39,5 +41,6 @@ class SeriesSweep:
             return now - (LAST_LOOK_SECONDS if is_pod else self.idle_seconds)
 
         self.retired.take(self.aggregator.remove_series_of(idle_since))
+        self.traces.remove_series_of(idle_since)
         self.aggregator.fold_series_of_peers(lambda number: number not in living and self.identities.is_gone_pod(number))
-        self.identities.use(self.aggregator.numbers(), 0)
+        self.identities.use(self.aggregator.numbers() | self.traces.numbers(), 0)

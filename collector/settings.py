@@ -91,6 +91,7 @@ class Settings(BaseModel):
     series_idle_minutes: Count = Field(15, ge=1, le=1440, description="A series nobody added to for so long is dropped.")
     flow_history: Count = Field(50_000, ge=100, le=5_000_000, description="Rows of flows kept for the API.")
     lookup_history: Count = Field(10_000, ge=100, le=1_000_000, description="Rows of name lookups kept for the API.")
+    request_history: Count = Field(20_000, ge=100, le=1_000_000, description="Requests kept for the API.")
     max_workloads: Count = Field(10_000, ge=100, le=1_000_000, description="Workloads remembered; the longest unused go first.")
     max_processes: Count = Field(20_000, ge=100, le=1_000_000, description="Processes remembered; the longest gone go first.")
     cidr: Classes = Field((), description="Names for address ranges of your own, e.g. office=10.1.0.0/16.")
@@ -120,6 +121,13 @@ class Settings(BaseModel):
         0.01, ge=0, le=1, description="Part of all requests that become spans, beside errors and slow ones."
     )
     traces_per_second: Count = Field(100, ge=0, le=100_000, description="At most so many spans a second; 0: none.")
+    span_metrics: Switch = Field(
+        False, description="Metrics of all requests as if of spans: traces_spanmetrics_calls_total and _latency, for Grafana."
+    )
+    service_graph: Switch = Field(
+        False, description="Metrics of who asks whom: traces_service_graph_request_total and others, for Grafana's node graph."
+    )
+    query_text: Switch = Field(False, description="Spans carry the texts of SQL queries, literals taken out (db.query.text).")
     slow_request: Seconds = Field(1.0, ge=0.001, le=3600, description="A request that took so long is wanted as a span.")
 
     prometheus_labels: Attributes = Field(

@@ -9,7 +9,7 @@ import sys
 
 from collector.settings import Settings, describe_allowed, show_default
 from collector.settings_flags import add_settings_flags
-from collector.settings_sources import DEFAULT, STANDARD_FILE, LoadedSettings, load_settings, show_value
+from collector.settings_sources import DEFAULT, STANDARD_FILE, LoadedSettings, load_settings, show_value, without_credentials
 
 _PAGE = f"""# Settings
 
@@ -68,6 +68,7 @@ def write_table(loaded: LoadedSettings) -> str:
 def write_json(loaded: LoadedSettings) -> str:
     """{option: {value, source}}; secrets are masked."""
     values = loaded.settings.model_dump(mode="json")
+    values = {name: without_credentials(value) if isinstance(value, str) else value for name, value in values.items()}
     rows = {name: {"value": value, "source": loaded.origins.get(name, DEFAULT)} for name, value in values.items()}
     return json.dumps(rows, indent=2) + "\n"
 

@@ -120,7 +120,7 @@ def _validate(given: Mapping[str, GivenValue]) -> Settings:
 
 
 def _explain(name: str, given: GivenValue, error: ErrorDetails) -> str:
-    value = "**********" if name in SECRETS else _CREDENTIALS.sub("…", str(given.value))
+    value = "**********" if name in SECRETS else without_credentials(str(given.value))
     default = show_default(name)
     # pydantic's own sentences only say again, in its units, what is allowed
     reason = f": {error['msg'].removeprefix('Value error, ')}" if error["type"] == "value_error" else ""
@@ -155,4 +155,9 @@ def _with_secret_of_file(settings: Settings, secret: str, file: str) -> Settings
 
 def show_value(settings: Settings, name: str) -> str:
     """The value of the option called `name` for people; secrets are never shown."""
-    return kind_of(name).show(getattr(settings, name))
+    return without_credentials(kind_of(name).show(getattr(settings, name)))
+
+
+def without_credentials(text: str) -> str:
+    """An address without the user and password that it may carry."""
+    return _CREDENTIALS.sub("…", text)

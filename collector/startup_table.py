@@ -14,12 +14,13 @@ from collector.probe_status import ProbeState, ProbeStatus
 WIDTH = 100
 
 
-def describe_start(statuses: Sequence[ProbeStatus], address: str, seconds: float | None) -> str:
-    """seconds: from start to first data; None for a replay."""
+def describe_start(statuses: Sequence[ProbeStatus], address: str, seconds: float | None, cluster: str = "") -> str:
+    """seconds: from start to first data; None for a replay. cluster: who is asked about pods; '' for nobody."""
     name_width = max((len(status.probe) for status in statuses), default=0)
     lines = [line for status in statuses for line in describe_probe(status, name_width)]
     command = own_command()
     took = "" if seconds is None else f" First data after {seconds:.1f} s."
+    lines += ["", f"Kubernetes: {cluster}"] if cluster else []
     lines += [
         "",
         f"Serving on {address}.{took}",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from collector.accounts import Book
 from collector.aggregate.aggregator import SeriesCount
+from collector.aggregate.trace_metrics import GRAPH_METRICS, SPAN_METRICS
 from collector.catalog.manifest import Metric, parse_manifest
 from collector.cluster_status import WatchStatus
 from collector.export.metric_reference import DocumentedInstrument, reference
@@ -16,12 +17,13 @@ from collector.probe_status import ProbeState, ProbeStatus, ProgramCost
 from collector.self_metrics import ClickHouseCounts, SelfFacts, collect
 
 ROOT = Path(__file__).resolve().parent.parent
+TRACES = "Requests as spans and edges: with `span_metrics`, `service_graph`"
 PAGE = ROOT / "docs" / "metrics.md"
 
 
 def documented_instruments(probes: Path) -> list[DocumentedInstrument]:
     """Those of every manifest under `probes`, and the agent's own."""
-    return [*_of_probes(probes), *_of_the_agent()]
+    return [*_of_probes(probes), *_of_traces(), *_of_the_agent()]
 
 
 def _of_probes(probes: Path) -> Iterator[DocumentedInstrument]:
@@ -29,6 +31,16 @@ def _of_probes(probes: Path) -> Iterator[DocumentedInstrument]:
         manifest = parse_manifest(path.read_text(encoding="utf-8"), str(path))
         for metric in manifest.metric:
             yield DocumentedInstrument(metric.instrument(), path.parent.name, metric.identity, _attributes(metric))
+
+
+def _of_traces() -> Iterator[DocumentedInstrument]:
+    """Those that are there when span_metrics or service_graph is switched on; their labels are as Grafana wants them."""
+    span = ("service", "span_name", "span_kind", "status_code")
+    edge = ("client", "server", "connection_type", "client_service_namespace", "server_service_namespace")
+    for metric in SPAN_METRICS:
+        yield DocumentedInstrument(metric.instrument(), TRACES, ["local"], span)
+    for metric in GRAPH_METRICS:
+        yield DocumentedInstrument(metric.instrument(), TRACES, attributes=edge)
 
 
 def _attributes(metric: Metric) -> list[str]:

@@ -191,15 +191,18 @@ class Stream:
 
     def run(self, version: int, initial: bool) -> None:
         handler, cluster = self.handler, self.handler.cluster
+        interruptions, seen = cluster.interruptions, len(cluster.interruptions)
         handler.begin_stream()
         if initial:
             version = self._tell_what_is()
-        interruptions, ends = cluster.interruptions, time.monotonic() + int(handler.asked.query.get("timeoutSeconds", 1800))
-        seen = len(interruptions)
+        ends = time.monotonic() + int(handler.asked.query.get("timeoutSeconds", 1800))
         while time.monotonic() < ends and not cluster.ended.is_set():
             with cluster.store.changed:
                 if not cluster.has_news(handler.asked.resource, version, seen):
                     cluster.store.changed.wait(0.2)
+                if version < cluster.store.forgotten:
+                    self._interrupt("410", version)
+                    return
                 events, version = self._news(version), cluster.store.version
             if events:
                 handler.chunk(b"".join(self._line(kind, handler._form(stored)) for kind, stored in events))
@@ -330,10 +333,10 @@ class ApiServerDouble:
 
 
 @contextmanager
-def api_server_double(folder: Path, store: ClusterStore | None = None) -> Iterator[ApiServerDouble]:
-    """Running on a free port of 127.0.0.1; its files lie in `folder`."""
-    certificates = make_certificates(folder / "certificates")
-    cluster = ApiServerDouble(folder, certificates, store or ClusterStore())
+def api_server_double(folder: Path, certificates: Certificates | None = None) -> Iterator[ApiServerDouble]:
+    """Running on a free port of 127.0.0.1; its files lie in `folder`. certificates: made before, to save that time."""
+    certificates = certificates or make_certificates(folder / "certificates")
+    cluster = ApiServerDouble(folder, certificates)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates.server, certificates.server_key)
     context.load_verify_locations(certificates.authority)

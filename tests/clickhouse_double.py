@@ -121,6 +121,7 @@ def clickhouse_double() -> Iterator[ClickHouseDouble]:
     double = ClickHouseDouble()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"double": double}))
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
     double.url = f"http://127.0.0.1:{server.server_address[1]}/"
     thread = threading.Thread(target=server.serve_forever, args=[0.02])
     thread.start()

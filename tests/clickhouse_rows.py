@@ -31,7 +31,7 @@ WORDS = {
 WORKLOADS = {
     0: Workload(0, WorkloadKind.UNKNOWN, "unknown"),
     1: Workload(1, WorkloadKind.UNIT, "nginx.service"),
-    2: Workload(2, WorkloadKind.POD, "cart-7d9f", "shop", "uid-of-cart", "4f1d" * 16),
+    2: Workload(2, WorkloadKind.POD, "cart", "shop", "uid-of-cart", "4f1d" * 16, facts={"k8s.pod.name": "cart-7d9f"}),
     3: Workload(3, WorkloadKind.NAME, "Käse.example.org"),
 }
 ORIGIN = Origin("node-1", WORKLOADS.__getitem__, 0xABCD)

@@ -68,11 +68,13 @@ Selector = Callable[[Stored], bool]
 class ClusterStore:
     """Every put or delete gives the next resource version, one count for all resources, as etcd does.
 
-    oldest: a watch that starts before it gets 410 Gone. Whoever waits for changes waits on `changed`.
+    oldest: a watch that starts before it gets 410 Gone; forgotten: one that runs and has not come so far, too. Whoever waits for
+    changes waits on `changed`.
     """
 
     version: int = 1000
     oldest: int = 0
+    forgotten: int = 0
     kept_changes: int = 100_000
     objects: dict[str, dict[Key, Stored]] = field(default_factory=lambda: {name: {} for name in RESOURCES})
     changes: dict[str, list[Change]] = field(default_factory=lambda: {name: [] for name in RESOURCES})
@@ -112,6 +114,7 @@ class ClusterStore:
     def forget_history(self) -> None:
         """Versions older than now are gone, as after a compaction or a restart of the API server."""
         with self.changed:
+            self.forgotten = self.version
             self.version += 1
             self.oldest = self.version
             for history in self.changes.values():

@@ -18,6 +18,7 @@ from collector.instruments import AttributeValue, InstrumentKind
 from collector.row_hash import hash_rows
 
 UNKNOWN = -1
+SECONDS = ("s", "{second}")
 SCALE_BY_MEANING = {"duration_ns": 1e-9, "duration_us": 1e-6}
 
 
@@ -126,7 +127,7 @@ class Feed:
 
     def _offer(self, batch: Batch, rows: Column | None, places: Column, amounts: Column, now: float) -> None:
         """The few rows that become spans may be exemplars of durations."""
-        if self.board is None or self.buckets is None or self.metric.unit != "s" or "span_id" not in batch.columns:
+        if self.board is None or self.buckets is None or self.metric.unit not in SECONDS or "span_id" not in batch.columns:
             return
         sampled = batch["sampled"] if rows is None else batch["sampled"][rows]
         for position in np.flatnonzero(sampled).tolist():
@@ -170,7 +171,7 @@ class Feed:
         if name not in self._scales:
             plain = name.removesuffix("_increase")
             fields = {entry.name: entry.meaning for entry in batch.schema.fields}
-            self._scales[name] = SCALE_BY_MEANING.get(fields.get(plain, ""), 1.0) if self.metric.unit == "s" else 1.0
+            self._scales[name] = SCALE_BY_MEANING.get(fields.get(plain, ""), 1.0) if self.metric.unit in SECONDS else 1.0
         return self._scales[name]
 
     def _describer(self, batch: Batch, part: Part, rows: Column) -> Callable[[int], Labels]:

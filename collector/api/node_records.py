@@ -12,6 +12,7 @@ from collector.accounts import Book
 from collector.api.moments import write_moment
 from collector.api.record_columns import NANOSECONDS, text
 from collector.api.view import Health, ProcessInfo
+from collector.cluster_status import WatchStatus
 from collector.probe_status import ProbeStatus
 from collector.store.map_nodes import MapNodes
 from collector.store.request_edges import EdgeKey, EdgeRequests
@@ -136,6 +137,17 @@ def _book_record(book: Book) -> dict[str, Any]:
     return {**{name: getattr(book, name) for name in columns}, "dropped": dict(book.dropped)}
 
 
+class WatchRecord(BaseModel):
+    """The watch over one kind of object of the cluster."""
+
+    resource: str = text("pods, services, endpointslices, nodes; replicasets and jobs are asked once each.", "pods")
+    state: str = text("starting, synced, retrying or refused.", "synced")
+    objects: int = text("How many are known.", 34)
+    heard_at: str | None = text("When the API server said something last.", "2026-11-23T07:59:31.000000Z")
+    cause: str = text("Why it does not go well; empty when it does.", "")
+    remedy: str = text("What to do.", "")
+
+
 class HealthAnswer(BaseModel):
     """How the agent is."""
 
@@ -151,12 +163,25 @@ class HealthAnswer(BaseModel):
     lookups: int = text("Name lookups kept.", 7)
     requests: int = text("Requests kept.", 310)
     lost: int = text("Events lost since the start, all probes together.", 0)
+    kubernetes: list[WatchRecord] = text("How the watches over the cluster go; empty without Kubernetes.", [])
+
+
+def watch_record(watch: WatchStatus) -> dict[str, Any]:
+    """The record of one watch."""
+    return {
+        "resource": watch.resource,
+        "state": watch.state.value,
+        "objects": watch.objects,
+        "heard_at": write_moment(int(watch.heard_at * 1e9)) if watch.heard_at else None,
+        "cause": watch.cause,
+        "remedy": watch.remedy,
+    }
 
 
 def health_record(
     health: Health, statuses: Sequence[ProbeStatus], books: Sequence[Book], more: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The record of the agent's health; more: version, started_at, time, flows, lookups, requests."""
+    """The record of the agent's health; more: version, started_at, time, flows, lookups, requests, kubernetes."""
     states = [status.state.value for status in statuses]
     return {
         "state": health.state.value,

@@ -12,7 +12,15 @@ from starlette.responses import Response
 from collector.api.flow_answers import ProcessesAnswer, WorkloadsAnswer
 from collector.api.flow_routes import Accept, several_formats
 from collector.api.moments import write_moment
-from collector.api.node_records import PROCESS_COLUMNS, HealthAnswer, ProbesAnswer, health_record, probe_records, process_record
+from collector.api.node_records import (
+    PROCESS_COLUMNS,
+    HealthAnswer,
+    ProbesAnswer,
+    health_record,
+    probe_records,
+    process_record,
+    watch_record,
+)
 from collector.api.parameters import NoParameters, ProcessParameters, WorkloadParameters, words
 from collector.api.row_formats import Table, answer, choose_format
 from collector.api.stored import now_ns, take_names
@@ -79,6 +87,7 @@ def describe_health(agent: AgentView) -> dict[str, Any]:
         "flows": asdict(flows),
         "lookups": lookups.rows,
         "requests": requests.rows,
+        "kubernetes": [watch_record(watch) for watch in agent.watches()],
     }
     return health_record(agent.health(), agent.statuses(), agent.books(), more)
 

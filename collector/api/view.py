@@ -10,6 +10,7 @@ from typing import Protocol
 
 from collector.accounts import Book
 from collector.clock import Clock
+from collector.cluster_status import WatchStatus
 from collector.cluster_view import AddressInfo, PodInfo
 from collector.probe_status import ProbeStatus
 from collector.store.flows import FlowStore
@@ -103,6 +104,8 @@ class AgentView(Protocol):
     def statuses(self) -> Sequence[ProbeStatus]: ...
 
     def books(self) -> Sequence[Book]: ...
+
+    def watches(self) -> Sequence[WatchStatus]: ...
 
     def health(self) -> Health: ...
 

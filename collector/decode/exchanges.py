@@ -37,10 +37,10 @@ class ExchangeDecoder:
     """Bounded: the connection silent for longest is forgotten first.
 
     sampler: chooses the requests that become spans; their batches then have the column `details` (object: Request, or
-    None where it is not sampled). Without one nothing is sampled.
+    None where it is not sampled). Without one nothing is sampled. keep_texts: sanitised texts of queries become attributes.
     """
 
-    def __init__(self, sampler: RequestSampler | None = None) -> None:
+    def __init__(self, sampler: RequestSampler | None = None, *, keep_texts: bool = False) -> None:
         self._sampler = sampler
         self._texts = RequestTexts()
         self._http = HttpExchanges(self._texts)
@@ -48,7 +48,7 @@ class ExchangeDecoder:
         self._probe = ""
         self._schema = request_schema("", self._texts)
         self._counters: Counter[str] = Counter()
-        self._streams = StreamTable(self._counters)
+        self._streams = StreamTable(self._counters, keep_texts=keep_texts)
 
     def decode(self, batch: Batch) -> list[Batch]:
         if not len(batch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from collector.decode.protocols import http1, http2, mysql_heads, postgresql_heads, redis_heads
@@ -15,18 +16,23 @@ from collector.decode.request import Conversation, Evidence, Side
 
 
 class KnownProtocol(NamedTuple):
-    """recognise: by evidence in the first bytes of a side. start: a parser for one connection."""
+    """recognise: by evidence in the first bytes of a side. start: a parser for one connection; start_with_texts: one that
+    keeps the texts of queries, their literals taken out (db.query.text), None where there are none.
+    """
 
     name: str
     recognise: Callable[[Side, bytes], Evidence]
     start: Callable[[], Conversation]
+    start_with_texts: Callable[[], Conversation] | None = None
 
 
 PROTOCOLS: Sequence[KnownProtocol] = (
     KnownProtocol("http", http1.recognise, Http1Conversation),
     KnownProtocol("http2", http2.recognise, Http2Conversation),
-    KnownProtocol("postgresql", postgresql_heads.recognise, PostgresqlConversation),
-    KnownProtocol("mysql", mysql_heads.recognise, MysqlConversation),
+    KnownProtocol(
+        "postgresql", postgresql_heads.recognise, PostgresqlConversation, partial(PostgresqlConversation, keep_text=True)
+    ),
+    KnownProtocol("mysql", mysql_heads.recognise, MysqlConversation, partial(MysqlConversation, keep_text=True)),
     KnownProtocol("redis", redis_heads.recognise, RedisConversation),
 )
 

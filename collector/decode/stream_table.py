@@ -35,7 +35,8 @@ class Beginning(NamedTuple):
 class Stream:
     """One connection. protocol: None while unknown. conversation: its parser, for protocols that are not read in columns.
 
-    positions: by side, the byte that the next chunk must begin with; -1: any.
+    keep_texts: sanitised texts of its queries are wanted. positions: by side, the byte that the next chunk must begin with,
+    -1 any.
     """
 
     protocol: KnownProtocol | None = None
@@ -43,19 +44,22 @@ class Stream:
     tries: int = 0
     seen_at: int = 0
     positions: list[int] = field(default_factory=lambda: [-1, -1])
+    keep_texts: bool = False
 
     def converse(self) -> Conversation:
         """The parser, begun at the first need; the protocol must be known."""
         if self.conversation is None:
             assert self.protocol is not None
-            self.conversation = self.protocol.start()
+            start = self.protocol.start_with_texts if self.keep_texts else None
+            self.conversation = (start or self.protocol.start)()
         return self.conversation
 
 
 class StreamTable:
     """Bounded: the connection silent for longest is forgotten first; connections that closed go at once."""
 
-    def __init__(self, counters: Counter[str]) -> None:
+    def __init__(self, counters: Counter[str], *, keep_texts: bool = False) -> None:
+        self._keep_texts = keep_texts
         self._streams: OrderedDict[int, Stream] = OrderedDict()
         self._beginnings: dict[tuple[bytes, bytes], Beginning] = {}
         self._decisions: list[Decision] = []
@@ -72,7 +76,7 @@ class StreamTable:
         for place, flow in enumerate(flows.tolist()):
             stream = self._streams.get(flow)
             if stream is None:
-                stream = Stream()
+                stream = Stream(keep_texts=self._keep_texts)
             if stream.protocol is None and stream.tries < TRIES_MAX:
                 self._recognise(flow, stream, source[first[place]], told=not ending[place])
                 if stream.protocol is None:
@@ -84,7 +88,7 @@ class StreamTable:
     def of_chunk(self, row: np.void) -> Stream:
         """The stream of a socket_chunk, recognised by its side's bytes where it is not yet."""
         flow = int(row["flow"])
-        stream = self._streams.get(flow) or Stream()
+        stream = self._streams.get(flow) or Stream(keep_texts=self._keep_texts)
         data = row["bytes"][: row["captured"]].tobytes()
         if stream.protocol is None and data:
             stream.protocol = recognise(data, b"") if int(row["side"]) == Side.CLIENT else recognise(b"", data)

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
 from collector.clock import Clock
-from collector.cluster_facts import ClusterNode, ContainerFact, EndpointSlice, FactChange, Pod, Service
+from collector.cluster_facts import ClusterNode, ContainerFact, EndpointSlice, FactChange, FactSource, Pod, Service
 from collector.enrich.address_holders import AddressHolders
 from collector.enrich.cluster_objects import KnownEndpoints, KnownNode, KnownPod, keep_service, keep_slice
 from collector.enrich.pod_attributes import NamingChoice, name_container, name_pod
@@ -40,7 +40,7 @@ class Cluster:
 
     def learn(self, changes: Sequence[FactChange]) -> None:
         """Takes changes in order. What there is no room for is counted."""
-        self.expected = True
+        self.expected |= any(change.source is FactSource.API_SERVER for change in changes)
         self.version += 1
         for change in changes:
             self._learn(change, self._boot(change.at))

@@ -9,7 +9,9 @@ from collector.workload import UNKNOWN
 
 STILL_OPEN = np.uint64((1 << 63) - 1)
 OVERLAP_NS = np.uint64(10_000_000)  # the two ends of a connection open and close a little apart
+FEWEST = 1024  # ends for which there is room from the start
 CANDIDATES = 4  # more ends than that with one 4-tuple are ambiguous anyway
+COLUMNS = ("_netns", "_numbers", "_opened", "_ended", "_seen_at")
 
 
 class ConnectionEnds:
@@ -17,18 +19,19 @@ class ConnectionEnds:
 
     key: a hash of protocol, local address and port, remote address and port. opened, ended: boot_ns, 0: before anything was
     seen, STILL_OPEN: not yet; ends that did not exist at one time are not those of one connection, for addresses and ports
-    are given again. Columns instead of one structured array:
-    NumPy copies a field of such an array for every search.
+    are given again. Columns instead of one structured array: NumPy copies a field of such an array for every search. Only
+    what is searched is kept in order, the rest stays where it was put.
     """
 
     def __init__(self, maximum: int, fresh_ns: int) -> None:
         self._maximum, self._fresh_ns = maximum, np.uint64(fresh_ns)
         self._keys = np.zeros(0, np.uint64)  # sorted; (key, netns) is unique
-        self._netns = np.zeros(0, np.uint32)
-        self._numbers = np.zeros(0, np.int32)
-        self._opened = np.zeros(0, np.uint64)
-        self._ended = np.zeros(0, np.uint64)
-        self._seen_at = np.zeros(0, np.uint64)
+        self._slots = np.zeros(0, np.int32)  # of each key: where its end is in the columns
+        self._netns = np.zeros(FEWEST, np.uint32)
+        self._numbers = np.zeros(FEWEST, np.int32)
+        self._opened = np.zeros(FEWEST, np.uint64)
+        self._ended = np.zeros(FEWEST, np.uint64)
+        self._seen_at = np.zeros(FEWEST, np.uint64)
         self.evicted = 0
 
     def __len__(self) -> int:
@@ -50,10 +53,11 @@ class ConnectionEnds:
         keys, netns, numbers = keys[known], netns[known], numbers[known]
         opened, ended = times[0][known], times[1][known]
         place, found = self._locate(keys, netns)
-        self._numbers[place[found]] = numbers[found]
-        self._opened[place[found]] = opened[found]
-        self._ended[place[found]] = ended[found]
-        self._seen_at[place[found]] = now
+        slots = self._slots[place[found]]
+        self._numbers[slots] = numbers[found]
+        self._opened[slots] = opened[found]
+        self._ended[slots] = ended[found]
+        self._seen_at[slots] = now
         if not found.all():
             new = ~found
             self._insert([keys[new], netns[new], numbers[new], opened[new], ended[new]], now)
@@ -73,7 +77,7 @@ class ConnectionEnds:
             match = self._is_at(end, keys[rows])
             if not match.any():
                 break
-            end = np.where(match, end, 0)
+            end = self._slots[np.where(match, end, 0)].astype(np.intp)
             match &= self._seen_at[end] + self._fresh_ns >= np.uint64(now)
             match &= self._opened[end] <= times[1][rows] + OVERLAP_NS
             match &= times[0][rows] <= self._ended[end] + OVERLAP_NS
@@ -98,7 +102,9 @@ class ConnectionEnds:
         rows = np.flatnonzero(self._is_at(start, keys))
         for _ in range(CANDIDATES):
             match = self._is_at(place[rows], keys[rows])
-            same = match & (self._netns[np.where(match, place[rows], 0)] == netns[rows]) if len(rows) else match
+            same = match
+            if match.any():
+                same = match & (self._netns[self._slots[np.where(match, place[rows], 0)]] == netns[rows])
             found[rows[same]] = True
             rows = rows[match & ~same]
             place[rows] += 1
@@ -114,22 +120,34 @@ class ConnectionEnds:
         last[:-1] = (keys[order[1:]] != keys[order[:-1]]) | (netns[order[1:]] != netns[order[:-1]])
         new = order[last]
         place = np.searchsorted(self._keys, keys[new])
+        slots = np.arange(len(self._keys), len(self._keys) + len(new), dtype=np.int32)
+        self._make_columns(len(self._keys) + len(new))
         self._keys = np.insert(self._keys, place, keys[new])
-        self._netns = np.insert(self._netns, place, netns[new])
-        self._numbers = np.insert(self._numbers, place, numbers[new])
-        self._opened = np.insert(self._opened, place, opened[new])
-        self._ended = np.insert(self._ended, place, ended[new])
-        self._seen_at = np.insert(self._seen_at, place, now)
+        self._slots = np.insert(self._slots, place, slots)
+        self._netns[slots], self._numbers[slots] = netns[new], numbers[new]
+        self._opened[slots], self._ended[slots], self._seen_at[slots] = opened[new], ended[new], now
         if len(self._keys) > self._maximum:
             self._make_room(now)
 
+    def _make_columns(self, size: int) -> None:
+        """Long enough for so many ends."""
+        if size <= len(self._netns):
+            return
+        more = max(size, 2 * len(self._netns)) - len(self._netns)
+        for name in COLUMNS:
+            column = getattr(self, name)
+            setattr(self, name, np.concatenate([column, np.zeros(more, column.dtype)]))
+
     def _make_room(self, now: int) -> None:
         """Stale ones go, and of the others so many that there is room for a while: this looks at all."""
-        kept = np.flatnonzero(self._seen_at + self._fresh_ns >= np.uint64(now))
+        seen_at = self._seen_at[self._slots]
+        kept = np.flatnonzero(seen_at + self._fresh_ns >= np.uint64(now))
         surplus = len(kept) - self._maximum * 3 // 4
         if surplus > 0:
             self.evicted += surplus
-            kept = np.sort(kept[np.argsort(self._seen_at[kept], kind="stable")[surplus:]])
-        self._keys, self._netns = self._keys[kept], self._netns[kept]
-        self._numbers, self._seen_at = self._numbers[kept], self._seen_at[kept]
-        self._opened, self._ended = self._opened[kept], self._ended[kept]
+            kept = np.sort(kept[np.argsort(seen_at[kept], kind="stable")[surplus:]])
+        slots = self._slots[kept]
+        for name in COLUMNS:
+            column = getattr(self, name)
+            column[: len(slots)] = column[slots]
+        self._keys, self._slots = self._keys[kept], np.arange(len(kept), dtype=np.int32)

@@ -59,6 +59,7 @@ class Flows:
     rows: Column  # how many each of these stands for
     carried: bool  # by connections that other rows are about
     now: int
+    seen: tuple[Column, Column] | None = None  # remote octets and ports as the sockets see them, where NAT has others
 
 
 Finder = Callable[[Flows, Column], Column]  # the rows asked about, as indices -> a number for each
@@ -121,6 +122,9 @@ class PeerEnricher:
             self._fill("flow", flows, peer, self._find_told)
         self._fill("listener", flows, peer, self._find_listeners)
         self._fill("cluster", flows, peer, self._find_holders)
+        if flows.seen is not None:  # where nobody is known behind a service's address, the address itself may be
+            look_back(flows, flows.seen)
+            self._fill("cluster", flows, peer, self._find_holders)
         self._fill("name", flows, peer, self._find_names)
         self._fill("network", flows, peer, self._find_networks)
         self._found["unknown"] += int(flows.rows[(peer == UNKNOWN) & ~flows.listening].sum())
@@ -306,12 +310,20 @@ def see_through(flows: Flows, translations: Translations) -> int:
     ends = translations.find(keys, flows.netns, flows.loopback, flows.opened_at, at)
     if ends is None:
         return 0
+    flows.seen = flows.remote_octets, flows.remote_port
     flows.remote_octets, flows.remote_port = flows.remote_octets.copy(), flows.remote_port.copy()
     flows.remote_octets[ends.rows], flows.remote_port[ends.rows] = ends.own, ends.own_port
     own, back = [ends.own_port, *ends.own.view(np.uint64).T], [ends.remote_port, *ends.remote.view(np.uint64).T]
     flows.mirrored_key[ends.rows] = hash_rows([*own, *back], seed=seed_of(flows.protocol))
     flows.loopback = are_loopback(flows.remote_octets)
     return len(ends.rows)
+
+
+def look_back(flows: Flows, seen: tuple[Column, Column]) -> None:
+    """Clients again have the address that they asked for; a server's client is better known by its own than by a router's."""
+    octets, ports = seen
+    flows.remote_octets = np.where(flows.serving[:, None], flows.remote_octets, octets)
+    flows.remote_port = np.where(flows.serving, flows.remote_port, ports)
 
 
 def question_of(flows: Flows, rows: Column) -> Question:

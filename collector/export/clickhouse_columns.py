@@ -28,6 +28,8 @@ WORKLOAD_FIELDS: Mapping[str, Callable[[Workload], str]] = {
     "workload": lambda workload: workload.name,
     "namespace": lambda workload: workload.namespace,
     "kind": lambda workload: workload.kind.value,
+    "pod": lambda workload: workload.pod_name,
+    "container": lambda workload: workload.container_name,
     "pod_uid": lambda workload: workload.pod_uid,
     "container_id": lambda workload: workload.container_id,
 }

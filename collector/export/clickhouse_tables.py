@@ -53,7 +53,9 @@ def _end(side: str, whose: str) -> tuple[tuple[str, str, str], ...]:
     return (
         (f"{side}_workload", "word", f"Workload of {whose} end"),
         (f"{side}_namespace", "word", "Its namespace"),
-        (f"{side}_kind", "word", "pod, container, unit, process, name, network or unknown"),
+        (f"{side}_kind", "word", "pod, container, unit, process, service, node, name, network, unknown, ..."),
+        (f"{side}_pod", "word", "Name of its pod"),
+        (f"{side}_container", "word", "Name of its container"),
         (f"{side}_pod_uid", "word", "UID of its pod"),
         (f"{side}_container_id", "word", "Id of its container"),
         (f"{side}_address", "address", "Its address, IPv4 as ::ffff:a.b.c.d; zeros: not known"),

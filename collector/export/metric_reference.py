@@ -58,7 +58,10 @@ a connection. Numbers without a workload belong to the agent, whose `service.nam
 
 @dataclass(frozen=True, slots=True)
 class DocumentedInstrument:
-    """probe: '' for the agent's own. identity: local, peer, both or none. attributes: OpenTelemetry names."""
+    """probe: '' for the agent's own; words are a title of their own. identity: local, peer, both or none.
+
+    attributes: OpenTelemetry names.
+    """
 
     instrument: Instrument
     probe: str = ""
@@ -79,7 +82,7 @@ def queried_names(instruments: Iterable[Instrument]) -> set[str]:
 
 
 def _section(probe: str, instruments: Sequence[DocumentedInstrument]) -> str:
-    title = f"Probe `{probe}`" if probe else "The agent itself"
+    title = probe if " " in probe else f"Probe `{probe}`" if probe else "The agent itself"
     rows = "".join(_row(one) for one in instruments)
     return (
         f"\n## {title}\n\n| OpenTelemetry | Prometheus | kind | unit | attributes | meaning |\n|---|---|---|---|---|---|\n{rows}"

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from collector.instruments import AttributeValue
+from collector.request_names import DATABASES, name_span
 
 Attributes = dict[str, AttributeValue]
 CLIENT, SERVER = "client", "server"
@@ -20,7 +21,6 @@ KNOWN_ATTRIBUTES = frozenset((
     "network.protocol.version", "rpc.method", "rpc.response.status_code", "rpc.system.name", "server.address", "server.port",
     "url.path", "url.scheme",
 ))  # fmt: skip
-DATABASES = frozenset(("postgresql", "mysql", "redis"))
 HTTP = frozenset(("http", "websocket"))
 BODY_SIZES = ("http.request.body.size", "http.response.body.size")
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -156,8 +156,7 @@ def _describe_http(facts: RequestFacts, attributes: Attributes) -> str:
         attributes["http.response.status_code"] = int(facts.status)
     if facts.role == CLIENT and "server.address" in attributes and path.startswith("/"):
         attributes["url.full"] = _full_address(attributes, path)
-    shown = "HTTP" if method in ("", "_OTHER") else method
-    return f"{shown} {facts.route}" if facts.route else shown
+    return name_span(facts.protocol, method, facts.route)
 
 
 def _full_address(attributes: Attributes, path: str) -> str:
@@ -181,8 +180,7 @@ def _describe_query(facts: RequestFacts, attributes: Attributes) -> str:
     _set(attributes, "db.collection.name", facts.resource)
     _set(attributes, "db.response.status_code", facts.status)
     summary = attributes.get("db.query.summary")
-    words = " ".join(filter(None, (facts.operation, facts.resource)))
-    return str(summary or words or attributes["db.system.name"])
+    return str(summary or name_span(str(attributes["db.system.name"]), facts.operation, facts.resource))
 
 
 def _describe_other(facts: RequestFacts, attributes: Attributes) -> str:

@@ -16,7 +16,7 @@ import msgspec
 from collector.kubernetes.access import ApiAccess
 from collector.kubernetes.failure import ApiError, Outcome, outcome_of_status
 from collector.kubernetes.http_connection import Address, HttpConnection, connect
-from collector.kubernetes.shapes import Status
+from collector.kubernetes.shapes import NOT_READABLE, Status
 
 # A page of 500 objects is a few MiB; the API server refuses single objects over 1.5 MiB.
 LARGEST_PAGE = 128 << 20
@@ -143,7 +143,7 @@ async def _read_message(body: AsyncIterator[bytes]) -> str:
             break
     try:
         return _status.decode(bytes(read)).message[:300]
-    except ValueError:
+    except NOT_READABLE:
         return ""
 
 

@@ -44,7 +44,6 @@ class ClusterWatch:
     def __init__(
         self, access: ApiAccess, options: WatchOptions, sink: FactSink, pace: Pace | None = None, seed: int | None = None
     ) -> None:
-        self.origin = access.origin
         self._access = access
         self._options = options
         self._sink = sink
@@ -69,6 +68,11 @@ class ClusterWatch:
             self._end()
         self._thread.join(seconds)
         return not self._thread.is_alive()
+
+    def describe(self) -> str:
+        """One line for people."""
+        asked = ", ".join(kind.name for kind in self._kinds)
+        return f"node {self._options.node}; {asked} from {self._access.server} by {self._access.origin}"
 
     def statuses(self) -> list[WatchStatus]:
         """A copy of the counts, for any thread."""

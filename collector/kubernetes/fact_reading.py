@@ -1,4 +1,4 @@
-"""From an object's JSON to a fact. ValueError (msgspec's errors are ValueErrors) for what is not such an object."""
+"""From an object's JSON to a fact. ValueError or RecursionError (shapes.NOT_READABLE) for what is not such an object."""
 
 from __future__ import annotations
 

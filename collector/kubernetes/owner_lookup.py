@@ -20,7 +20,7 @@ from collector.kubernetes.fact_reading import owner_of
 from collector.kubernetes.failure import ApiError, Outcome
 from collector.kubernetes.known_objects import ClusterObject
 from collector.kubernetes.reflector import REFUSED_SECONDS, Pace
-from collector.kubernetes.shapes import Named
+from collector.kubernetes.shapes import NOT_READABLE, Named
 from collector.kubernetes.watch_book import WatchBook
 
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -93,7 +93,7 @@ class OwnerLookup:
         book.requests[Outcome.ANSWERED.value] += 1
         try:
             metadata = _named.decode(body).metadata
-        except ValueError:
+        except NOT_READABLE:
             raise ApiError(Outcome.UNREADABLE, f"The answer about a {question.owner.kind} has no metadata.") from None
         book.synced()
         if metadata.uid != question.owner.uid:

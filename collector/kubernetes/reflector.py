@@ -17,7 +17,7 @@ from collector.kubernetes.backoff import Backoff
 from collector.kubernetes.failure import ApiError, Outcome, outcome_of_status
 from collector.kubernetes.known_objects import KnownObjects
 from collector.kubernetes.resource_kinds import ResourceKind
-from collector.kubernetes.shapes import Event, Named, Page, Status
+from collector.kubernetes.shapes import NOT_READABLE, Event, Named, Page, Status
 from collector.kubernetes.watch_book import WatchBook
 
 PAGE_OBJECTS = 500
@@ -212,7 +212,7 @@ class Reflector:
     def _take(self, line: bytes) -> None:
         try:
             event = _event.decode(line)
-        except ValueError:
+        except NOT_READABLE:
             raise ApiError(Outcome.UNREADABLE, "An event is not JSON, or not an event.") from None
         if event.type == "ERROR":
             raise _failure_of(event.object)
@@ -235,7 +235,7 @@ class Reflector:
     def _change(self, kind: str, raw: msgspec.Raw) -> None:
         try:
             fact = self.kind.read(raw)
-        except ValueError:
+        except NOT_READABLE:
             self.book.events["unreadable"] += 1
             return
         self.book.events[kind.lower()] += 1
@@ -250,14 +250,14 @@ class Reflector:
 def _decode_page(body: bytes) -> Page:
     try:
         return _page.decode(body)
-    except ValueError:
+    except NOT_READABLE:
         raise ApiError(Outcome.UNREADABLE, "A list is not JSON, or not a list.") from None
 
 
 def _decode_named(raw: msgspec.Raw) -> Named:
     try:
         return _named.decode(raw)
-    except ValueError:
+    except NOT_READABLE:
         raise ApiError(Outcome.UNREADABLE, "An object has no metadata.") from None
 
 
@@ -269,7 +269,7 @@ def _failure_of(raw: msgspec.Raw) -> ApiError:
     """Of an ERROR event: the HTTP status is 200, the real one is in the object."""
     try:
         status = _status.decode(raw)
-    except ValueError:
+    except NOT_READABLE:
         return ApiError(Outcome.UNREADABLE, "The API server reports an error in a form that is not known.")
     told = status.message[:300] or status.reason
     return ApiError(outcome_of_status(status.code), f"The API server ends the watch: {sentence(told)}")

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
+# What decoding raises for bytes that are no JSON, or not of the shape, or nested too deeply.
+NOT_READABLE = (ValueError, RecursionError)
+
 
 class Shape(msgspec.Struct, rename="camel", gc=False):
     """Trees of strings: the garbage collector need not look at them."""

@@ -93,6 +93,10 @@ class RuntimeLookup:
         (unreadable, special, too_large, malformed)."""
         return {**self._outcomes, **self._files.refused}
 
+    def discards(self) -> Mapping[str, int]:
+        """Those of the counters that tell of something missing."""
+        return {reason: count for reason, count in self.counters().items() if not reason.startswith("found")}
+
     def _work(self) -> None:
         while True:
             with self._change:

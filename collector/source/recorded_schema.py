@@ -84,6 +84,13 @@ def read_schema(probe: str, record: str, text: dict[str, Any]) -> Schema:
     return Schema(probe, record, np.dtype(layout), tuple(meanings))  # type: ignore[call-overload]
 
 
+def add_names(schema: Schema, header: dict[str, Any]) -> None:
+    """Further words of a field, for the rows that follow; one of FAULTS when it has no such field."""
+    names = schema.field(header["field"]).names
+    assert isinstance(names, dict)  # as read_schema made it
+    names.update({int(number): str(name) for number, name in header["names"].items()})
+
+
 def read_format(entry: dict[str, Any]) -> object:
     if not FORMAT.fullmatch(entry["format"]):
         raise ValueError(f"field {entry['name']} has the format {entry['format']!r}")

@@ -14,10 +14,11 @@ from collector.clock import FixedClock
 from collector.errors import RecordingError
 from collector.probe_status import HookStatus, ProbeState, ProbeStatus
 from collector.source.frames import Frame, read_frames
-from collector.source.recorded_schema import FAULTS, read_batch, read_book, read_probes
+from collector.source.recorded_schema import FAULTS, add_names, read_batch, read_book, read_probes, read_schema
 
 log = logging.getLogger(__name__)
 FRAMES_PER_READ = 64
+VERSIONS = (1, 2)
 CLOCK_LIMIT_NS = 1 << 63
 
 
@@ -43,8 +44,8 @@ class ReplaySource:
         """RecordingError when the file is no recording."""
         self._frames = read_frames(self._path)
         header, _ = next(self._frames, ({}, b""))
-        if header.get("type") != "start" or header.get("version") != 1:
-            raise RecordingError(f"{self._path} does not begin as a recording of version 1 does.", "Record it again.")
+        if header.get("type") != "start" or header.get("version") not in VERSIONS:
+            raise RecordingError(f"{self._path} does not begin as a recording of version 1 or 2 does.", "Record it again.")
         self.probes = read_probes(header)
         self.kernel = str(header.get("kernel", ""))
         recorded_at = header.get("recorded_at")
@@ -62,6 +63,8 @@ class ReplaySource:
                 batches += self._read_batch(header, payload)
             elif header.get("type") == "books":
                 self._read_books(header)
+            elif header.get("type") in ("schema", "words"):
+                self._learn(header)
             elif header.get("type") == "end":
                 self.complete = True
             if self.finished:
@@ -105,6 +108,21 @@ class ReplaySource:
         except FAULTS as error:
             self.undecodable += 1
             log.warning("the books of the recording are left out: %s", error)
+
+    def _learn(self, header: dict[str, Any]) -> None:
+        """What a decoder's records look like, and further words of their fields."""
+        try:
+            probe = next(probe for probe in self.probes if probe.name == header["probe"])
+            record = next(
+                record.struct for record in probe.manifest.record if record.struct == header["record"] and record.derived
+            )
+            if header["type"] == "schema":
+                probe.schemas[record] = read_schema(probe.name, record, header["schema"])
+            else:
+                add_names(probe.schemas[record], header)
+        except (StopIteration, *FAULTS) as error:
+            self.undecodable += 1
+            log.warning("what the recording says about its rows is left out: %s", error)
 
     def steer(self, probe: str, modes: Mapping[int, int]) -> None:
         return None

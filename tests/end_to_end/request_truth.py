@@ -48,7 +48,11 @@ def settle(agent: RunningAgent, query: str, total: Callable[[Any], int], count: 
 
 def requests_of(agent: RunningAgent, port: int, role: str, count: int) -> Rows:
     """All requests at that port as that end saw them, in order, once there are so many; and nothing was lost."""
-    query = f"/api/v1/requests?port={port}&role={role}&sort=time&order=asc&limit=10000"
+    return requests_where(agent, f"port={port}&role={role}", count)
+
+
+def requests_where(agent: RunningAgent, choice: str, count: int) -> Rows:
+    query = f"/api/v1/requests?{choice}&sort=time&order=asc&limit=10000"
     answer = settle(agent, query, lambda found: int(found["total"]), count)
     rows: Rows = answer["requests"]
     assert answer["total"] == len(rows)

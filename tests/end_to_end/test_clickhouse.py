@@ -15,6 +15,7 @@ import httpx
 import pytest
 from clickhouse_rows import ORIGIN, MadeFeed, ended_flows
 from clickhouse_server import PASSWORD, PROGRAM, ClickHouseServer, clickhouse_server
+from conftest import RunningAgent
 from otlp_receiver import wait_for
 
 from collector.export import clickhouse
@@ -26,6 +27,21 @@ pytestmark = [
     pytest.mark.skipif(PROGRAM is None, reason="clickhouse-server is not installed"),
 ]
 ROOT = Path(__file__).resolve().parent.parent.parent
+REQUESTS = 40
+ANSWERING = """
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+    def log_message(self, *arguments):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"""
 RECORDING = ROOT / "tests/data/node.recording"
 
 
@@ -183,6 +199,40 @@ def check_against_api(agent: subprocess.Popen[str], server: ClickHouseServer) ->
     }
     asked = server.ask("SELECT question FROM honeyguide_lookups ORDER BY question").split("\n")
     assert asked == sorted(one["question"] for one in lookups)
+
+
+def test_a_running_agent_sends_its_last_rows_when_it_is_stopped(
+    server: ClickHouseServer, start_agent: Callable[..., RunningAgent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is due before: a batch waits ten minutes here. Requests, flows and the names of both ends."""
+    monkeypatch.setenv("HONEYGUIDE_CLICKHOUSE_PASSWORD", PASSWORD)
+    options = ("--clickhouse-user", "agent", "--clickhouse-batch-seconds", "10m", "--snapshot-interval", "1s")
+    agent = start_agent("--clickhouse-url", server.url, *options)
+    with http_server() as port:
+        for number in range(REQUESTS):
+            httpx.get(f"http://127.0.0.1:{port}/things/{number}")
+        seen = f"/api/v1/requests?port={port}&role=server&limit=1"
+        assert agent.wait_until(seen, lambda found: found["total"] >= REQUESTS)["total"] == REQUESTS
+        ended = f"/api/v1/flows?port={port}&role=server&state=closed&limit=1"
+        agent.wait_until(ended, lambda found: found["total"] >= REQUESTS)
+        assert agent.stop() == 0
+    where = f"role = 'server' AND server_port = {port}"
+    assert server.ask(f"SELECT count(), uniqExact(path), any(status) FROM honeyguide_requests WHERE {where}") == "40\t40\t200"
+    where = f"role = 'server' AND local_port = {port}"
+    flows = server.ask(f"SELECT uniqExact(flow), sum(bytes_sent) > 0 FROM honeyguide_flows WHERE {where}")
+    assert flows == f"{REQUESTS}\t1"
+    assert PASSWORD not in agent.log.read_text()
+
+
+@contextmanager
+def http_server() -> Iterator[int]:
+    """One answer a connection, from a process of its own."""
+    with subprocess.Popen([sys.executable, "-c", ANSWERING], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
 
 
 def tables(server: ClickHouseServer) -> set[str]:

@@ -39,6 +39,8 @@ VALUES: dict[str, dict[str, Any]] = {
     "cri-o": {"containerRuntime": "cri-o"},
     "docker": {"containerRuntime": "docker"},
     "prometheus-operator": {"podMonitor": {"enabled": True}},
+    "tracefs": {"tracefs": True},
+    "host-network": {"hostNetwork": True},
 }
 MORE_VALUES = {
     "nothing optional": {
@@ -51,6 +53,8 @@ MORE_VALUES = {
         **VALUES["docker"],
         **VALUES["prometheus-operator"],
         "systemAdmin": True,
+        "tracefs": True,
+        "hostNetwork": True,
         "image": {"tag": "9.9", "pullSecrets": [{"name": "registry"}]},
         "env": [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}],
         "settings": {"max_connections": 1_000_000, "trace_ratio": 0.5, "disable": ["udp", "dns"], "prometheus": True},

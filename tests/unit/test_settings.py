@@ -217,6 +217,14 @@ def test_password_of_the_database_is_never_printed_wherever_it_was_put(tmp_path:
     assert "both given" in refusal("--clickhouse-password-file", str(tmp_path / "password"), HONEYGUIDE_CLICKHOUSE_PASSWORD="x")
 
 
+def test_addresses_are_printed_without_their_credentials() -> None:
+    loaded = load("--otlp-endpoint", "http://me:correct-horse@collector:4318/v1")
+    for text in (write_table(loaded), write_json(loaded)):
+        assert "correct-horse" not in text
+        assert "collector:4318/v1" in text
+    assert loaded.settings.otlp_endpoint == "http://me:correct-horse@collector:4318/v1"
+
+
 def test_effective_settings_are_printed_with_their_source() -> None:
     loaded = load("--ring-bytes", "2MiB")
     assert ["ring_bytes", "2", "MiB", "--ring-bytes"] in [line.split() for line in write_table(loaded).splitlines()]

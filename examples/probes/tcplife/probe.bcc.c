@@ -39,7 +39,7 @@ int raw_tracepoint__inet_sock_set_state(struct bpf_raw_tracepoint_args *ctx)
 	row.cgroup = sk->sk_cgrp_data.cgroup->kn->id;
 	row.local_address = sk->__sk_common.skc_rcv_saddr;
 	row.remote_address = sk->__sk_common.skc_daddr;
-	row.local_port = sk->__sk_common.skc_num;
+	row.local_port = bpf_ntohs(((struct inet_sock *)sk)->inet_sport); /* skc_num is given back by now */
 	row.remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
 	births.delete(&sk);
 	count_submit(ACCOUNT_CONNECTIONS, lives.perf_submit(ctx, &row, sizeof(row)));

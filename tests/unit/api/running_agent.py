@@ -11,6 +11,7 @@ from store.flow_batches import OFFSET_NS, SECOND, WORKLOADS
 from collector.accounts import Book
 from collector.api.view import Health, HealthState, ProcessInfo
 from collector.clock import FixedClock
+from collector.cluster_status import WatchState, WatchStatus
 from collector.cluster_view import AddressInfo, PodInfo
 from collector.enrich.address_timeline import Place
 from collector.enrich.cluster import Cluster
@@ -78,6 +79,10 @@ class RecordedAgent:
 
     def books(self) -> Sequence[Book]:
         return [Book("tcp", "state_changes", 10, 6, 3, 0, {"ring_full": 1}, delivered=True, decoded=6)]
+
+    def watches(self) -> Sequence[WatchStatus]:
+        refused = WatchStatus("nodes", WatchState.REFUSED, cause="403", remedy="Allow it.")
+        return [WatchStatus("pods", WatchState.SYNCED, 34, heard_at=3.0), refused]
 
     def health(self) -> Health:
         return Health(self.state, () if self.state is HealthState.OK else ("something is lost",))

@@ -74,6 +74,17 @@ def test_health_tells_state_and_counts(client: httpx.Client) -> None:
     assert answer["time"] == "2026-09-21T19:46:40.000000Z"
 
 
+def test_health_tells_how_the_watches_over_the_cluster_go(client: httpx.Client) -> None:
+    pods, nodes = get(client, "/health")["kubernetes"]
+    assert (pods["resource"], pods["state"], pods["objects"], pods["heard_at"]) == (
+        "pods",
+        "synced",
+        34,
+        "1970-01-01T00:00:03.000000Z",
+    )
+    assert (nodes["state"], nodes["heard_at"], nodes["cause"], nodes["remedy"]) == ("refused", None, "403", "Allow it.")
+
+
 def test_routes_without_parameters_take_none(client: httpx.Client) -> None:
     error = client.get(f"{API}/health?verbose=1").json()["error"]
     assert (error["parameter"], error["allowed"]) == ("verbose", "no parameter at all")

@@ -55,4 +55,4 @@ def test_a_batch_is_taken_whole_and_once(engine: Any, name: str, tmp_path: Path)
 def test_values_are_those_that_were_sent(engine: Any) -> None:
     ask = "SELECT time, local_workload, toString(local_address), toString(peer_address), duration_seconds FROM honeyguide_flows"
     answer = engine.query(f"{ask} WHERE bytes_sent = 2", "TSV").bytes().decode().strip()
-    assert answer.split("\t") == ["2026-09-21 14:13:20.252000000", "cart-7d9f", "::ffff:10.0.0.1", "fd00::7", "0.25"]
+    assert answer.split("\t") == ["2026-09-21 14:13:20.252000000", "cart", "::ffff:10.0.0.1", "fd00::7", "0.25"]

@@ -11,6 +11,7 @@ from native_reader import NativeReader
 
 from collector.api.flow_records import FlowRecord
 from collector.api.lookup_records import LookupRecord
+from collector.api.record_columns import WORKLOAD_FIELDS
 from collector.api.request_records import RequestRecord
 from collector.export.clickhouse_columns import encode_rows
 from collector.export.clickhouse_native import NativeColumn, encode_block, encode_lists, encode_texts, encode_words
@@ -22,7 +23,8 @@ from collector.stored_rows import StoredRows
 def test_a_flow_is_a_row_with_the_names_of_its_workloads() -> None:
     values, types = NativeReader(encode_rows(FLOWS, StoredRows(ended_flows(3), NAMES), ORIGIN, 99, MODERN)).blocks()
     row = {name: column[1] for name, column in values.items()}
-    assert (row["local_workload"], row["local_namespace"], row["local_pod_uid"]) == ("cart-7d9f", "shop", "uid-of-cart")
+    assert (row["local_workload"], row["local_namespace"]) == ("cart", "shop")
+    assert (row["local_pod"], row["local_pod_uid"], row["local_container"]) == ("cart-7d9f", "uid-of-cart", "")
     assert (row["peer_workload"], row["peer_kind"], row["peer_container_id"]) == ("Käse.example.org", "name", "")
     assert (row["protocol"], row["state"], row["outcome"], row["role"]) == ("tcp", "closed", "closed", "client")
     assert (str(row["local_address"].ipv4_mapped), str(row["peer_address"])) == ("10.0.0.1", "fd00::7")
@@ -57,6 +59,8 @@ def test_columns_are_called_as_in_the_api() -> None:
     for name, table in TABLES.items():
         known = {*records[name].model_fields, *FlowRecord.model_fields}
         assert {column.name for column in table.columns} - known <= {"time", "node", "batch"}, name
+        ends = {f"{side}_{field}" for side in ("local", "peer") for field in WORKLOAD_FIELDS}
+        assert ends <= {column.name for column in table.columns}
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)

@@ -177,7 +177,8 @@ class Node:
     def __init__(self) -> None:
         self.identities = build_identities()
         self.translations = Translations()
-        self.enrichers = build_enrichers(self.identities, NameTable(), translations=self.translations)
+        self.names = NameTable()
+        self.enrichers = build_enrichers(self.identities, self.names, translations=self.translations)
         paths = ((POD, POD_PATH), (OTHER_POD, OTHER_POD_PATH))
         self.identities.observe(cgroups(*({"event": "created", "cgroup": cgroup, "path": path} for cgroup, path in paths)))
 
@@ -199,6 +200,19 @@ def test_both_ends_of_a_translated_connection_know_each_other() -> None:
     assert node.peers(batch) == [OTHER_UID, UID]
     assert node.enrichers[1].translated == 2
     assert batch["remote_port"].tolist() == [80, 40000]  # the row still says what its socket sees
+
+
+def test_a_service_with_nobody_known_behind_it_keeps_its_name() -> None:
+    node = Node()
+    node.names.learn(packed("10.96.0.1"), "cart.shop.svc.cluster.local", SECOND // 2, 600)
+    node.translations.learn(news(translation(CLIENT, SERVICE, "203.0.113.9|8080", CLIENT)))
+    assert node.peers(tcp(both_ends()[0])) == ["cart.shop.svc.cluster.local"]
+
+
+def test_a_client_behind_a_router_is_classed_by_its_own_address() -> None:
+    node = Node()
+    node.translations.learn(news(translation("203.0.113.9|5000", "198.51.100.1|30080", BACKEND, "10.2.0.1|6000")))
+    assert node.peers(tcp(flow(BACKEND, "10.2.0.1|6000", OTHER_NETNS, OTHER_POD, "server"))) != ["private"]
 
 
 def test_one_protocols_translation_says_nothing_about_another() -> None:

@@ -24,6 +24,7 @@ from collector.kubernetes.fact_reading import (
 )
 from collector.kubernetes.known_objects import fingerprint
 from collector.kubernetes.pod_reading import PodReader
+from collector.kubernetes.shapes import NOT_READABLE
 
 READER = PodReader("node-1", AllowList(["app.kubernetes.io/name", "team/*"]), AllowList(["resource.opentelemetry.io/*"]))
 
@@ -183,3 +184,51 @@ def test_equal_facts_have_equal_fingerprints_and_each_change_another_one() -> No
     assert fingerprint(same) == fingerprint(other)
     changed = [pod("web", phase="Failed"), pod("web", addresses=("10.1.0.3",)), pod("web", labels={"team/x": "1"})]
     assert len({fingerprint(read(body)) for body in changed} | {fingerprint(same)}) == 4
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda some: st.lists(some, max_size=3) | st.dictionaries(st.text(max_size=8), some, max_size=3),
+    max_leaves=8,
+)
+OBJECTS = {
+    READER.read: pod("web", init_containers=("one",), owned_by=owner("Job", "x")),
+    read_service: service("web"),
+    read_slice: endpoint_slice("s", "web", [endpoint("10.1.0.2", "web-1")]),
+    read_node: node("node-1", "192.0.2.1"),
+}
+
+
+def spoil(value: Any, path: list[int], with_what: Any) -> Any:
+    """The same with something else at the end of a path; each step is taken modulo what there is."""
+    if not path or not isinstance(value, dict | list) or not value:
+        return with_what
+    if isinstance(value, list):
+        place = path[0] % len(value)
+        return [spoil(one, path[1:], with_what) if index == place else one for index, one in enumerate(value)]
+    name = sorted(value)[path[0] % len(value)]
+    return {**value, name: spoil(value[name], path[1:], with_what)}
+
+
+@pytest.mark.parametrize("reader", OBJECTS)
+@given(path=st.lists(st.integers(0, 50), min_size=1, max_size=6), with_what=ANYTHING)
+def test_an_object_with_anything_in_any_place_is_read_or_refused(reader: Any, path: list[int], with_what: Any) -> None:
+    try:
+        fact = reader(encode(spoil(OBJECTS[reader], path, with_what)))
+    except NOT_READABLE:
+        return
+    fingerprint(fact)
+    assert fact.uid
+
+
+@pytest.mark.parametrize("reader", OBJECTS)
+@given(data=st.binary(max_size=200))
+def test_bytes_that_are_no_object_are_refused(reader: Any, data: bytes) -> None:
+    with pytest.raises(NOT_READABLE):
+        reader(data)
+
+
+@pytest.mark.parametrize("reader", OBJECTS)
+def test_an_object_that_is_nested_too_deeply_is_refused(reader: Any) -> None:
+    with pytest.raises(NOT_READABLE):
+        reader(b'{"metadata":{"uid":"x"},"more":' + b"[" * 50_000 + b"]" * 50_000 + b"}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from api_server_double import ApiServerDouble
@@ -142,6 +143,14 @@ def test_one_object_that_cannot_be_read_spoils_no_other(cluster: ApiServerDouble
         assert watched.status().events["unreadable"] == 1
 
 
+def test_events_and_lists_that_are_nested_too_deeply_end_no_watch(cluster: ApiServerDouble) -> None:
+    names, deep = fill(cluster, 2), b"[" * 50_000
+    cluster.misbehave(say("pods", b'{"type":"ADDED","object":' + deep + b"\n"), say("pods", deep, "list"))
+    with watching(cluster) as watched:
+        wait_for(lambda: watched.sink.names() == names)
+        assert watched.status().requests["unreadable"] == 1
+
+
 def test_half_a_page_is_asked_again(cluster: ApiServerDouble) -> None:
     cluster.streaming_lists = False
     names = fill(cluster, 4)
@@ -255,3 +264,18 @@ def test_a_server_that_was_down_is_found_when_it_comes_back(cluster: ApiServerDo
         assert watched.status().state is WatchState.RETRYING
         cluster.faults.clear()
         expect_news(cluster, watched)
+
+
+def test_streams_that_break_again_and_again_leave_no_descriptor_behind(cluster: ApiServerDouble) -> None:
+    fill(cluster, 1)
+    with watching(cluster, pace=replace(QUICK, scale=0.002)) as watched:
+        wait_for(watched.synced)
+        counts = []
+        for number in range(40):
+            wait_for(lambda: cluster.asked("pods", "watch")[-1].status == 200)
+            before = len(cluster.asked("pods", "watch"))
+            cluster.interrupt("pods", ("cut", "end", "garbage", "410")[number % 4])
+            wait_for(lambda known=before: len(cluster.asked("pods", "watch")) > known)
+            counts.append(len(list(Path("/proc/self/fd").iterdir())))
+        expect_news(cluster, watched)
+    assert max(counts[20:]) <= max(counts[:20]) + 4  # both ends of a connection or two that are just closing

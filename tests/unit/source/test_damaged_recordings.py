@@ -111,9 +111,9 @@ def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
             ReplaySource(path).open()
 
 
-@pytest.mark.parametrize("first", [{"type": "start", "version": 2, "probes": []}, {"type": "batch"}, {}])
+@pytest.mark.parametrize("first", [{"type": "start", "version": 3, "probes": []}, {"type": "batch"}, {}])
 def test_another_version_is_refused(tmp_path: Path, first: dict[str, Any]) -> None:
-    with pytest.raises(RecordingError, match="does not begin as a recording of version 1"):
+    with pytest.raises(RecordingError, match="does not begin as a recording of version 1 or 2"):
         ReplaySource(write_frames(tmp_path / "file", (first, b""))).open()
 
 
