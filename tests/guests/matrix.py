@@ -40,15 +40,20 @@ CONDITIONS = (
 )
 
 
-def try_kernel(release: str, files: BootFiles, probes: str, say: Say) -> list[Record]:
-    """All trials; with probes named (separated by commas) only theirs, and no conditions."""
+def try_probes(release: str, files: BootFiles, probes: str, say: Say) -> list[Record]:
+    """All trials; with probes named (separated by commas) only theirs."""
     say(f"{release}: every way of {probes or 'every probe'}")
     words = ["tests/guests/guest_trials.py", *(["--probes", probes] if probes else [])]
-    found: list[Record] = list(run_script(release, files, words, Condition(""), say))
-    for condition in () if probes else CONDITIONS if series_of(release) == CONDITIONS_IN else CONDITIONS[:1]:
-        say(f"{release}: {condition.name}")
-        found += run_script(release, files, ["tests/guests/guest_conditions.py", condition.name], condition, say)
-    return found
+    return run_script(release, files, words, Condition(""), say)
+
+
+def try_condition(release: str, files: BootFiles, condition: Condition, say: Say) -> list[Record]:
+    say(f"{release}: {condition.name}")
+    return run_script(release, files, ["tests/guests/guest_conditions.py", condition.name], condition, say)
+
+
+def conditions_for(release: str) -> Sequence[Condition]:
+    return CONDITIONS if series_of(release) == CONDITIONS_IN else CONDITIONS[:1]
 
 
 def run_script(release: str, files: BootFiles, words: Sequence[str], condition: Condition, say: Say) -> list[Record]:
@@ -56,7 +61,7 @@ def run_script(release: str, files: BootFiles, words: Sequence[str], condition: 
     job = Job(
         command=shlex.join([".venv/bin/python", *words]),
         folder=ROOT,
-        environment={"PYTHONPATH": "tests/kernel"},
+        environment={"PYTHONPATH": f"{ROOT}:{ROOT / 'tests/kernel'}"},
         kernel_arguments=condition.kernel_arguments,
         without_btf=condition.without_btf,
         seconds=SECONDS,
