@@ -80,7 +80,7 @@ def run_command(wanted: str, job: Job, folder: Path) -> int:
 
 def run_matrix(wanted: Sequence[str], arguments: argparse.Namespace, folder: Path) -> int:
     """Tries kernel after kernel; 1 when something does not hold. What is found goes into docs/, part by part."""
-    compile_refusal(folder)
+    compile_refusal()
     status = 0
     for name in wanted:
         release, files = prepare_kernel(name, folder)

@@ -75,8 +75,10 @@ def run_script(release: str, files: BootFiles, words: Sequence[str], condition: 
     return [*trials, *observations]
 
 
-def compile_refusal(folder: Path) -> None:
-    """The program that takes ring buffers away, as folder/refuse_ring_buffers.bpf.o."""
+def compile_refusal() -> None:
+    """The program that takes ring buffers away, where guest_conditions.py looks for it."""
+    folder = ROOT / "build/kernels"
+    folder.mkdir(parents=True, exist_ok=True)
     source = Path(__file__).resolve().parent / f"{REFUSAL}.bpf.c"
     command = ["clang", "-g", "-O2", "-target", "bpf", "-D__TARGET_ARCH_x86", "-Wall", "-Wextra", "-Werror"]
     includes = ["-isystem", str(ROOT / "probes/build/include")]
