@@ -51,7 +51,7 @@ HOOK_KINDS = (
         "uprobe",
         "try_uprobe",
         (*_TRACING, "CAP_SYS_ADMIN"),  # 6.18 answers EACCES to CAP_PERFMON alone
-        "Run a kernel with CONFIG_UPROBES and CONFIG_UPROBE_EVENTS. No shipped probe uses it.",
+        "Run a kernel with CONFIG_UPROBES and CONFIG_UPROBE_EVENTS. Without it nothing is seen of what TLS hides.",
     ),
     HookKind("iterator", "try_iterator", _TRACING, "Run a kernel from 5.8 on with CONFIG_DEBUG_INFO_BTF."),
     HookKind(

@@ -3,11 +3,11 @@
  * (memory BIO) never shows that, and its addresses stay unknown. */
 #include "probe.bpf.h"
 #include "stream_machine.bpf.h"
+#include "calls.bpf.h"
 #include "system_call.bpf.h"
 
 #define PROTOCOL_TCP 6
 #define FORGOTTEN_NS 600000000000ULL    /* silent for so long: its process may have ended without SSL_free */
-#define DEPTH_MAX 2                     /* TLS inside TLS: a proxy reached by TLS */
 #define RETURN_ADDRESS_BYTES 8          /* on the stack while a function runs, where calls put it there */
 #define RECORD_TYPE_FIRST 20            /* change_cipher_spec .. application_data, RFC 8446 section 5.1 */
 #define RECORD_TYPE_LAST 23
@@ -29,27 +29,6 @@ struct tls_stream {
 	__u8 pad[3];
 };
 
-/* A call that has not returned. */
-struct tls_call {
-	__u64 ssl;
-	const void *buffer;
-	const __u64 *moved;         /* where the _ex forms put the number of bytes; NULL for the plain forms */
-	__u64 stack;
-	byte_count limit;           /* of the buffer */
-	struct buffer_walk walk;
-	__u8 sent;
-	__u8 wants_socket;
-	__u8 found_socket;
-	__u8 pad[5];
-	struct stream_owner found;
-};
-
-struct tls_thread {
-	__u32 depth;
-	__u32 pad;
-	struct tls_call calls[DEPTH_MAX];
-};
-
 /* Preallocated: these programs run anywhere in a process, and older kernels warn when such programs allocate. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -65,14 +44,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct tls_stream);
 } new_tls_stream SEC(".maps");
-
-/* Goes with its thread. 5.12 (a10787e6d58c). */
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct tls_thread);
-} threads SEC(".maps");
 
 static __always_inline struct tls_key key_of(__u64 ssl)
 {
@@ -103,27 +74,6 @@ static __always_inline flow_id flow_by_clock(void)
 	__u64 cpu = bpf_get_smp_processor_id() & ((1 << CPU_BITS) - 1);
 
 	return (bpf_ktime_get_boot_ns() >> 3 << CPU_BITS | cpu) & ((1ULL << FLOW_BITS) - 1);
-}
-
-/* Frames below the stack pointer were left without a return (longjmp). The same frame again: two hooks on one function. */
-static __always_inline struct tls_call *push_call(struct pt_regs *context)
-{
-	struct tls_thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	__u64 stack = PT_REGS_SP(context);
-	struct tls_call *call;
-
-	if (!thread)
-		return NULL;
-	if (thread->depth == 2 && thread->calls[1].stack <= stack)
-		thread->depth = 1;
-	if (thread->depth == 1 && thread->calls[0].stack <= stack)
-		thread->depth = 0;
-	if (thread->depth >= DEPTH_MAX)
-		return NULL;
-	call = thread->depth ? &thread->calls[1] : &thread->calls[0];
-	thread->depth++;
-	call->stack = stack;
-	return call;
 }
 
 static __always_inline int on_enter(struct pt_regs *context, bool sent, const __u64 *moved)
@@ -247,7 +197,7 @@ static __always_inline void on_moved(struct pt_regs *context, struct tls_call *c
 SEC("uretprobe/libssl:SSL_read,SSL_write,SSL_read_ex,SSL_write_ex,SSL_write_ex2")
 int call_ends(struct pt_regs *ctx)
 {
-	struct tls_thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+	struct tls_thread *thread = known_thread();
 	__u64 stack = PT_REGS_SP(ctx), length;
 	struct tls_call *call;
 
@@ -275,7 +225,7 @@ static __always_inline bool is_record_header(const __u8 *header)
  * records: a call-back may do other things on other sockets. */
 static __always_inline int on_socket(struct sock *sk, int result)
 {
-	struct tls_thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+	struct tls_thread *thread = known_thread();
 	struct pt_regs *registers = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
 	struct buffer_walk walk;
 	struct tls_call *call;

@@ -6,14 +6,15 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from boot_files import BootFiles, make_boot_files
 from kernel_archive import SERIES, KernelArchive, UnavailableError, series_of, version_key
 from kernel_page import write_page
-from matrix import compile_refusal, find_faults, try_kernel
-from trial_record import Record, read_lines, write_line
+from matrix import CONDITIONS, compile_refusal, conditions_for, find_faults, try_condition, try_probes
+from trial_record import Observation, Record, read_lines, write_line
 from virtual_machine import Job, missing_programs, run_job
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +48,8 @@ def read_arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("-m", "--memory", type=int, default=2048, metavar="MIB", help="memory of a guest (default 2048)")
     parser.add_argument("-t", "--time", type=float, default=1800, metavar="SECONDS", help="limit for a guest (default 1800)")
     parser.add_argument("-p", "--probes", default="", metavar="NAME,...", help="try only these; docs/ is not written then")
+    parts = ", ".join(condition.name for condition in CONDITIONS)
+    parser.add_argument("-o", "--only", default="", metavar="PART,...", help=f"of what is done in each kernel: trials, {parts}")
     parser.add_argument("--without-btf", action="store_true", help="blank out the kernel's type information")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND", help="run this in the current folder")
     return parser.parse_args(words)
@@ -75,28 +78,50 @@ def run_command(wanted: str, job: Job, folder: Path) -> int:
     return outcome.status
 
 
-def run_matrix(wanted: Sequence[str], probes: str, folder: Path, *, write: bool) -> int:
-    """Tries kernel after kernel; 1 when something does not hold. write: into docs/, one kernel at a time."""
-    compile_refusal(folder)
+def run_matrix(wanted: Sequence[str], arguments: argparse.Namespace, folder: Path) -> int:
+    """Tries kernel after kernel; 1 when something does not hold. What is found goes into docs/, part by part."""
+    compile_refusal()
     status = 0
     for name in wanted:
         release, files = prepare_kernel(name, folder)
-        found = try_kernel(release, files, probes, say)
-        if write:
-            write_results(found, release)
-        for fault in find_faults(found):
-            say(fault)
-            status = 1
+        for part in parts_of(release, files, arguments):
+            try:
+                found = part()
+            except RuntimeError as error:
+                say(str(error))
+                status = 1
+                continue
+            if not arguments.probes:
+                write_results(found)
+            for fault in find_faults(found):
+                say(fault)
+                status = 1
     return status
 
 
-def write_results(found: Sequence[Record], release: str) -> None:
-    """Into docs/kernels.jsonl in place of what is known about this series, and the page that is made of it."""
+def parts_of(release: str, files: BootFiles, arguments: argparse.Namespace) -> Iterator[Callable[[], list[Record]]]:
+    """What is done with one kernel, each part in a guest of its own."""
+    wanted = arguments.only.split(",") if arguments.only else []
+    if not wanted or "trials" in wanted:
+        yield lambda: try_probes(release, files, arguments.probes, say)
+    for condition in () if arguments.probes else CONDITIONS if wanted else conditions_for(release):
+        if not wanted or condition.name in wanted:
+            yield partial(try_condition, release, files, condition, say)
+
+
+def write_results(found: Sequence[Record]) -> None:
+    """Into docs/kernels.jsonl in place of what is known of the same, and the page that is made of it."""
     trials, observations = read_lines(RESULTS.read_text()) if RESULTS.is_file() else ([], [])
-    others = [record for record in (*trials, *observations) if series_of(record.kernel) != series_of(release)]
+    told = {subject_of(record) for record in found}
+    others = [record for record in (*trials, *observations) if subject_of(record) not in told]
     records = sorted([*others, *found], key=lambda record: version_key(record.kernel))
     RESULTS.write_text("".join(map(write_line, records)))
     PAGE.write_text(write_page(*read_lines(RESULTS.read_text())))
+
+
+def subject_of(record: Record) -> tuple[str, str]:
+    """What a later record about the same replaces: the trials of a series, or one of its conditions."""
+    return series_of(record.kernel), record.condition if isinstance(record, Observation) else ""
 
 
 def main(words: Sequence[str]) -> int:
@@ -111,7 +136,7 @@ def main(words: Sequence[str]) -> int:
     try:
         if arguments.command:
             return max(run_command(wanted, job_of(arguments), folder) for wanted in kernels)
-        return run_matrix(kernels, arguments.probes, folder, write=not arguments.probes)
+        return run_matrix(kernels, arguments, folder)
     except UnavailableError as error:
         say(str(error))
         return NOT_HERE

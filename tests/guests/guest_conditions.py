@@ -45,6 +45,18 @@ def observe_doctor(condition: str, statuses: set[int], subject: str, promised: s
     )
 
 
+def as_it_is() -> Iterator[Observation]:
+    """The doctor's table against what really loads and attaches."""
+    command = [sys.executable, "-m", "pytest", "-q", "tests/kernel/test_doctor_truth.py"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    sys.stderr.write(done.stdout if done.returncode else "")
+    last = done.stdout.strip().splitlines()[-1:] or [done.stderr[-300:]]
+    words = last[0].partition(" in ")[0]
+    yield Observation(
+        os.uname().release, "as it is", "honeyguide doctor, against what loads", done.returncode, words, not done.returncode
+    )
+
+
 def without_btf() -> Iterator[Observation]:
     yield observe_doctor("no BTF", {3}, "BTF", "does not describe its own types")
     yield observe("no BTF", RUN, 1, "no BTF", "->")
@@ -83,6 +95,7 @@ def without_ring_buffers() -> Iterator[Observation]:
 
 
 CONDITIONS = {
+    "as_it_is": as_it_is,
     "without_btf": without_btf,
     "confidential": confidential,
     "integral": integral,

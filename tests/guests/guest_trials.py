@@ -66,18 +66,25 @@ def run_beside_workload(probe: str, transport: str, hooks: Sequence[str]) -> Ans
 
 
 def try_probe(probe: str, manifest: Manifest, sections: dict[str, str], transport: str) -> Iterator[Trial]:
-    """One trial for each way, and for each alternative of each hook; what the agent chooses by itself needs no more trials."""
+    """One trial for each way, and for each alternative of each hook; what the agent chooses by itself needs no more trials.
+
+    Over the second transport only what it chooses: what carries the records does not know where they come from.
+    """
     answers = {"": ask(probe, transport)}
     taken = {hook.program for hook in answers[""].hooks}
     for way in manifest.ways or [""]:
         hooks = manifest.of_way(way).hook
         is_taken = taken and taken <= {program for hook in hooks for program in hook.alternatives}
         wanted = "" if is_taken or not way else word_of(way)
+        if wanted and transport != TRANSPORTS[0]:
+            continue
         if wanted not in answers:
             answers[wanted] = ask(probe, transport, wanted)
         for hook in hooks:
             for program in hook.alternatives:
                 word = word_for(program, hook, sections, wanted, answers[wanted])
+                if word and transport != TRANSPORTS[0]:
+                    continue
                 if word not in answers:
                     answers[word] = ask(probe, transport, word)
                 purpose = f"{way}: {hook.purpose}" if way else hook.purpose
@@ -102,7 +109,6 @@ def word_for(program: str, hook: Hook, sections: dict[str, str], way: str, answe
 def main(words: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--probes", default="", help="only these, separated by commas")
-    parser.add_argument("--transports", default=",".join(TRANSPORTS), help="only these, separated by commas")
     arguments = parser.parse_args(words)
     logging.disable()  # what is refused is told below
     libbpf = load_libbpf()
@@ -112,7 +118,7 @@ def main(words: Sequence[str]) -> None:
         manifest = read_manifest(folder)
         sections = read_sections(read_probe(folder, None), libbpf)
         # Counts that stay in maps are not carried by either.
-        transports = arguments.transports.split(",") if any(record.ring for record in manifest.record) else ["ring"]
+        transports = TRANSPORTS if any(record.ring for record in manifest.record) else TRANSPORTS[:1]
         for transport in transports:
             for trial in try_probe(folder.name, manifest, sections, transport):
                 sys.stdout.write(write_line(trial))

@@ -17,7 +17,8 @@ in one kernel beside its `workload.py`, by one way into the kernel and over one 
 - *differs*: it runs, but the numbers do not agree.
 - refused: the kernel does not take it; the number leads to its words below. An optional hook that is refused is left out.
 
-Where the ring buffer and the perf buffer differ, both are named. Counts that stay in maps are carried by neither.
+Over perf buffers each probe runs as the agent chooses it, over ring buffers by every way; where they differ, both are named.
+Counts that stay in maps are carried by neither.
 """
 
 

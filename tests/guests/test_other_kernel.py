@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -11,12 +10,13 @@ import pytest
 pytestmark = pytest.mark.kernel
 
 NOT_HERE = 77
+WAYS = 7  # the tracepoint, fentry and kprobe of both probes; and tcp's records over a perf buffer
 
 
 def test_tcp_and_udp_count_exactly_by_every_way_into_another_kernel(project: Path) -> None:
     command = [project / "test-kernels", "--kernel", "6.1", "--probes", "tcp,udp"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env={**os.environ, "NO_COLOR": "1"})
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode == NOT_HERE:
         pytest.skip(done.stderr.strip().splitlines()[-1])
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count(" exact ") >= 8
+    assert done.stderr.count(" exact ") == WAYS, done.stderr
