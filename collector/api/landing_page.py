@@ -112,7 +112,9 @@ LINKS = (
     ("/api/v1/requests?since=5m&amp;group_by=workload,route", "Requests by route"),
     ("/api/v1/lookups?limit=20", "Lookups"),
     ("/api/v1/services/map", "Service map"),
+    ("/api/v1/services/map?by=namespace", "Service map by namespace"),
     ("/api/v1/workloads", "Workloads"),
+    ("/api/v1/pods", "Pods"),
     ("/api/v1/processes", "Processes"),
     ("/api/v1/probes", "Probes"),
 )

@@ -9,27 +9,31 @@ from collector.clock import Clock
 from collector.cluster_facts import ClusterNode, ContainerFact, EndpointSlice, FactChange, FactSource, Pod, Service
 from collector.enrich.address_holders import AddressHolders
 from collector.enrich.cluster_objects import KnownEndpoints, KnownNode, KnownPod, keep_service, keep_slice
-from collector.enrich.pod_attributes import NamingChoice, name_container, name_pod
+from collector.enrich.pod_attributes import NamingChoice, keep_container, name_container, name_pod
 from collector.enrich.pod_table import PodTable
 from collector.enrich.service_table import ServiceTable
 from collector.enrich.workload_table import Naming, WorkloadKey, WorkloadTable
 from collector.workload import WorkloadKind
 
 CONTAINERS = 16_384  # without a pod; the one learnt first goes first, and is counted
+OBJECTS = 200_000  # pods, and as many services, slices and nodes together
 DEFAULT_CHOICE = NamingChoice()
+NO_FACTS: Mapping[str, str] = {}
 
 
 class Cluster:
     """Takes facts (`learn`) under the pipeline's lock; asked by enrichers, the table of workloads and the API.
 
     expected: facts will come, so that addresses nobody knows yet are worth waiting for. on_address: told of addresses
-    with a new holder. version moves with everything learnt.
+    with a new holder. maximum: of objects, see the tables. version moves with everything learnt.
     """
 
-    def __init__(self, clock: Clock, workloads: WorkloadTable, choice: NamingChoice = DEFAULT_CHOICE) -> None:
-        self.holders = AddressHolders()
-        self.pods = PodTable(self.holders, self._tell, self._decorate)
-        self.services = ServiceTable(self.holders, self._tell)
+    def __init__(
+        self, clock: Clock, workloads: WorkloadTable, choice: NamingChoice = DEFAULT_CHOICE, maximum: int = OBJECTS
+    ) -> None:
+        self.holders = AddressHolders(2 * maximum)
+        self.pods = PodTable(self.holders, maximum, self._tell, self._decorate)
+        self.services = ServiceTable(self.holders, maximum, self._tell)
         self.expected = False
         self.on_address: Callable[[Sequence[bytes]], None] = ignore
         self.version = 0
@@ -45,11 +49,11 @@ class Cluster:
         for change in changes:
             self._learn(change, self._boot(change.at))
 
-    def describe(self, key: WorkloadKey) -> Naming | None:
-        """What a pod's or a container's workload is called by now; None while nobody told."""
+    def describe(self, key: WorkloadKey, before: Mapping[str, str] = NO_FACTS) -> Naming | None:
+        """What a pod's or a container's workload is called by now; None while nobody told. before: the facts that it had."""
         if key.pod_uid:
             pod = self.pods.get(key.pod_uid)
-            return None if pod is None else name_pod(pod, key.container_id, self._choice)
+            return None if pod is None else keep_container(name_pod(pod, key.container_id, self._choice), before)
         container = self._containers.get(key.container_id) if key.container_id else None
         return None if container is None else name_container(container, self._choice)
 

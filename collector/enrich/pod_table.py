@@ -11,18 +11,20 @@ from collector.cluster_facts import EndpointSlice, FactSource, Pod
 from collector.enrich.address_holders import AddressHolders
 from collector.enrich.cluster_objects import FOREVER, KnownPod, PodTemplates, keep_endpoint
 
-PODS = 131_072  # newcomers are refused and counted
 KEPT_GONE = 8192  # rows about pods that are gone may come late, and cgroups later than the news of their end
 Told = Callable[[Sequence[bytes]], None]
 
 
 @dataclass(slots=True)
 class PodTable:
-    """Times are boot_ns; at: when something was learnt, 0: as of the first moment. on_address: told of addresses with a new
+    """Bounded: of more than `maximum` newcomers are refused and counted.
+
+    Times are boot_ns; at: when something was learnt, 0: as of the first moment. on_address: told of addresses with a new
     holder; on_name: of pods that may be called otherwise now.
     """
 
     holders: AddressHolders
+    maximum: int
     on_address: Told
     on_name: Callable[[KnownPod], None]
     refused: int = 0
@@ -108,7 +110,7 @@ class PodTable:
                 self._begin_again(pod, (), at)
 
     def _has_room(self) -> bool:
-        room = len(self._pods) < PODS
+        room = len(self._pods) < self.maximum
         self.refused += not room
         return room
 

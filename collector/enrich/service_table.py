@@ -9,7 +9,6 @@ from typing import Protocol
 from collector.enrich.address_holders import AddressHolders
 from collector.enrich.cluster_objects import FOREVER, KnownEndpoints, KnownNode, KnownService
 
-OBJECTS = 131_072  # newcomers are refused and counted
 Kept = KnownService | KnownEndpoints | KnownNode
 
 
@@ -19,9 +18,13 @@ class Told(Protocol):
 
 @dataclass(slots=True)
 class ServiceTable:
-    """Times are boot_ns. on_address: told of addresses with a new holder."""
+    """Bounded: of more than `maximum` newcomers are refused and counted.
+
+    Times are boot_ns. on_address: told of addresses with a new holder.
+    """
 
     holders: AddressHolders
+    maximum: int
     on_address: Told
     refused: int = 0
     _kept: dict[str, Kept] = field(default_factory=dict)
@@ -52,7 +55,7 @@ class ServiceTable:
     def learn(self, kept: Kept, at: int) -> None:
         """It is now so; the time for which it has had its addresses goes on if these are the same."""
         known = self._kept.get(kept.uid)
-        if known is None and len(self._kept) >= OBJECTS:
+        if known is None and len(self._kept) >= self.maximum:
             self.refused += 1
             return
         if known is not None and same_place(known, kept):
