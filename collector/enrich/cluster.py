@@ -24,8 +24,8 @@ NO_FACTS: Mapping[str, str] = {}
 class Cluster:
     """Takes facts (`learn`) under the pipeline's lock; asked by enrichers, the table of workloads and the API.
 
-    expected: facts will come, so that addresses nobody knows yet are worth waiting for. on_address: told of addresses
-    with a new holder. maximum: of objects, see the tables. version moves with everything learnt.
+    expected: facts will come, so that addresses nobody knows yet are worth waiting for. on_address: told of addresses whose
+    holders or their times are others now, None for any. maximum: of objects, see the tables.
     """
 
     def __init__(
@@ -35,8 +35,7 @@ class Cluster:
         self.pods = PodTable(self.holders, maximum, self._tell, self._decorate)
         self.services = ServiceTable(self.holders, maximum, self._tell)
         self.expected = False
-        self.on_address: Callable[[Sequence[bytes]], None] = ignore
-        self.version = 0
+        self.on_address: Callable[[Sequence[bytes] | None], None] = ignore
         self._clock, self._workloads, self._choice = clock, workloads, choice
         self._containers: OrderedDict[str, ContainerFact] = OrderedDict()
         self._containers_evicted = 0
@@ -45,7 +44,6 @@ class Cluster:
     def learn(self, changes: Sequence[FactChange]) -> None:
         """Takes changes in order. What there is no room for is counted."""
         self.expected |= any(change.source is FactSource.API_SERVER for change in changes)
-        self.version += 1
         for change in changes:
             self._learn(change, self._boot(change.at))
 
@@ -120,7 +118,7 @@ class Cluster:
         """Unix ns to boot_ns; 0 stays 0."""
         return max(at - self._clock.offset_ns, 1) if at else 0
 
-    def _tell(self, addresses: Sequence[bytes]) -> None:
+    def _tell(self, addresses: Sequence[bytes] | None) -> None:
         self.on_address(addresses)
 
     def _decorate(self, pod: KnownPod) -> None:
@@ -129,5 +127,5 @@ class Cluster:
                 self._workloads.decorate(number)
 
 
-def ignore(addresses: Sequence[bytes]) -> None:
-    """Nobody waits for them."""
+def ignore(addresses: Sequence[bytes] | None) -> None:
+    """Nobody wants to know."""

@@ -19,8 +19,8 @@ Told = Callable[[Sequence[bytes]], None]
 class PodTable:
     """Bounded: of more than `maximum` newcomers are refused and counted.
 
-    Times are boot_ns; at: when something was learnt, 0: as of the first moment. on_address: told of addresses with a new
-    holder; on_name: of pods that may be called otherwise now.
+    Times are boot_ns; at: when something was learnt, 0: as of the first moment. on_address: told of addresses whose holders
+    or their times are others now; on_name: of pods that may be called otherwise now.
     """
 
     holders: AddressHolders
@@ -154,7 +154,6 @@ class PodTable:
         pod.addresses = addresses
         for address in addresses:
             self.holders.add(address, pod)
-        self.holders.settle(addresses)
         self.on_address(addresses)
 
     def _forget(self, pod: KnownPod) -> KnownPod:
@@ -169,10 +168,14 @@ class PodTable:
     def _leave(self, pod: KnownPod, at: int) -> None:
         pod.since = min(pod.since, at)
         pod.until, pod.left = at, True
-        self.holders.settle(pod.addresses)
+        self._free(pod)
 
     def _end(self, pod: KnownPod, at: int) -> None:
         """Unless that was known before."""
         if pod.until == FOREVER:
             pod.until = max(at, pod.since)
-            self.holders.settle(pod.addresses)
+            self._free(pod)
+
+    def _free(self, pod: KnownPod) -> None:
+        self.holders.settle(pod.addresses)
+        self.on_address(pod.addresses)
