@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from conftest import RunningAgent
-from request_truth import Rows, differ, free_port, requests_of, requests_where, wait_for_port
+from request_truth import Rows, check_durations, free_port, requests_of, requests_where, wait_for_port
 
 pytestmark = pytest.mark.end_to_end
 
@@ -122,7 +122,7 @@ def check_slow_ones(rows: Rows, lines: list[list[str]], slow: str) -> None:
     seen = sorted(row["duration_seconds"] for row in rows if row["duration_seconds"] >= 0.8 * SLOW_SECONDS)
     said = sorted(float(line[-1]) for line in lines if slow in line)
     assert len(seen) == len(said)
-    assert not [pair for pair in zip(seen, said, strict=True) if differ(*pair, resolution=0.001)]
+    check_durations(list(zip(seen, said, strict=True)), resolution=0.001)
 
 
 def check_http(rows: Rows, log: Path) -> None:
