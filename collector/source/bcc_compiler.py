@@ -101,6 +101,12 @@ def compile_program(request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]
         name: load_program(module, name, section, places.get(name, []), descriptors)
         for name, section in request["programs"].items()
     }
+    maps = list_maps(lib, module, descriptors)
+    return {"programs": programs, "maps": maps, "seconds": compiled}, descriptors
+
+
+def list_maps(lib: Any, module: Any, descriptors: list[int]) -> dict[str, int]:
+    """Name -> place in the list of descriptors, to which each map's is added."""
     lib.bpf_table_name.restype = ctypes.c_char_p
     lib.bpf_table_name.argtypes = [ctypes.c_void_p, ctypes.c_ulonglong]
     maps = {}
@@ -108,7 +114,7 @@ def compile_program(request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]
         name = lib.bpf_table_name(module.module, index)
         maps[name.decode()] = len(descriptors)
         descriptors.append(lib.bpf_table_fd(module.module, name))
-    return {"programs": programs, "maps": maps, "seconds": compiled}, descriptors
+    return maps
 
 
 def load_program(module: Any, name: str, section: str, places: list[list[Any]], descriptors: list[int]) -> dict[str, Any]:

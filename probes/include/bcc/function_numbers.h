@@ -1,7 +1,7 @@
 /* Numbers of the functions that the kernel offers to programs (enum bpf_func_id, stable): bcc's own header names all that it
  * knows of, and the types of an older kernel do not have the newer ones. To be included after vmlinux.h. */
-#ifndef HONEYGUIDE_HELPER_NUMBERS_H
-#define HONEYGUIDE_HELPER_NUMBERS_H
+#ifndef HONEYGUIDE_FUNCTION_NUMBERS_H
+#define HONEYGUIDE_FUNCTION_NUMBERS_H
 
 #define BPF_FUNC_map_lookup_elem 1
 #define BPF_FUNC_map_update_elem 2
