@@ -222,7 +222,8 @@ class Node:
             **{f"max_series of {one.instrument}": one.overflowed for one in self._series_counts()},
             "max_workloads": identity.get("workloads_overflowed", 0),
             "max_processes": identity.get("processes_evicted", 0),
-            "max_cluster_objects": sum(watch.events.get("over_limit", 0) for watch in self.watches()),
+            "max_cluster_objects": sum(watch.events.get("over_limit", 0) for watch in self.watches())
+            + sum(identity.get(f"{kind}_refused", 0) for kind in ("pods", "services", "addresses")),
             "flow rows kept live": flows.over_capacity,
         }
 

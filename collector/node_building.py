@@ -40,7 +40,7 @@ def build_node(settings: Settings, clock: Clock, source: Source, environ: Mappin
     otlp = read_otlp_settings(environ, settings.otlp_endpoint)
     resources = read_resources(environ, os.uname().nodename, read_machine_id(), agent_version())
     choice = NamingChoice(settings.service_from_labels, settings.kubernetes_labels, settings.kubernetes_annotations)
-    identities = build_identities(settings.max_workloads, settings.max_processes, clock, choice)
+    identities = build_identities(settings.max_workloads, settings.max_processes, clock, choice, settings.max_cluster_objects)
     names = NameTable()
     fresh = max(LEAST_FRESH_SECONDS, 3 * settings.snapshot_interval)
     translations = Translations()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -36,7 +37,8 @@ class ProgramCost:
 class ProbeStatus:
     """cause and remedy are '' while the probe runs. notes: what a running probe cannot see just now, and why.
 
-    folder: where it came from, '' for a recording.
+    libraries: path of each library whose functions are hooked -> how many processes use it. folder: where it came from, ''
+    for a recording.
     """
 
     probe: str
@@ -47,4 +49,5 @@ class ProbeStatus:
     remedy: str = ""
     costs: tuple[ProgramCost, ...] = field(default_factory=tuple)
     notes: tuple[str, ...] = field(default_factory=tuple)
+    libraries: Mapping[str, int] = field(default_factory=dict)
     folder: str = ""

@@ -145,6 +145,7 @@ class Settings(BaseModel):
     clickhouse_user: Text = Field("", description="Who the agent is there; empty: the server's default user.")
     clickhouse_password: Password = Field(None, description="Its password. Not a flag: other users could read it.")
     clickhouse_password_file: OptionalFile = Field(None, description="File whose first line is the password.")
+    clickhouse_ca_file: OptionalFile = Field(None, description="Authorities (PEM) of its certificate, if not the usual ones.")
     clickhouse_create_tables: Switch = Field(True, description="Create tables that are not there.")
     clickhouse_keep_days: Count = Field(30, ge=1, le=3650, description="Tables that the agent creates forget rows after so long.")
     clickhouse_batch_rows: Count = Field(20_000, ge=100, le=500_000, description="Rows of one table that are sent together.")

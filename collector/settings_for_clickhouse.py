@@ -16,6 +16,7 @@ def clickhouse_settings(settings: Settings) -> ClickHouseSettings | None:
         prefix=settings.clickhouse_prefix,
         user=settings.clickhouse_user,
         password=settings.clickhouse_password.get_secret_value() if settings.clickhouse_password else "",
+        ca_file=settings.clickhouse_ca_file,
         create_tables=settings.clickhouse_create_tables,
         keep_days=settings.clickhouse_keep_days,
         rows=settings.clickhouse_batch_rows,

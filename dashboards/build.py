@@ -8,9 +8,10 @@ from pathlib import Path
 
 from agent_board import AGENT
 from network_board import NETWORK
+from requests_board import REQUESTS
 
 FOLDER = Path(__file__).resolve().parent
-BOARDS = {"network.json": NETWORK, "agent.json": AGENT}
+BOARDS = {"network.json": NETWORK, "requests.json": REQUESTS, "agent.json": AGENT}
 
 
 def main() -> int:

@@ -1,6 +1,8 @@
-"""The PromQL that both boards are made of."""
+"""The PromQL that the boards are made of."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 WORKLOAD = 'service_name=~"$workload",service_namespace=~"$namespace",instance=~"$node"'
 NODE = 'instance=~"$node"'
@@ -26,9 +28,9 @@ def or_zero(expression: str, label: str = "") -> str:
     return f"{expression} or on() {zero}"
 
 
-def quantile(share: float, name: str, *matchers: str) -> str:
-    """Of a histogram over all chosen workloads."""
-    return f"histogram_quantile({share}, sum by (le) ({rate(f'{name}_bucket', *matchers)}))"
+def quantile(share: float, name: str, *matchers: str, by: Sequence[str] = ()) -> str:
+    """Of a histogram over all chosen workloads, or for each of these labels."""
+    return f"histogram_quantile({share}, sum by ({', '.join(('le', *by))}) ({rate(f'{name}_bucket', *matchers)}))"
 
 
 def quotient(above: str, below: str) -> str:

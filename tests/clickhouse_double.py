@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import gzip
 import re
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from native_reader import NativeReader
 
+from collector.export.clickhouse_tables import TABLES
+
 TABLE = re.compile(r"INSERT INTO `\w+`\.`honeyguide_(\w+)`")
+DESCRIBE = re.compile(r"DESCRIBE TABLE `\w+`\.`honeyguide_(\w+)`")
 COUNT = re.compile(r"SELECT count\(\) FROM `\w+`\.`honeyguide_(\w+)` WHERE .* AND batch = (\d+)")
 
 
@@ -34,6 +39,7 @@ class ClickHouseDouble:
     repeated: int = 0
     statements: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    columns_missing: set[str] = field(default_factory=set)
     tables: set[str] = field(default_factory=lambda: {"flows", "requests", "lookups"})
 
     @property
@@ -71,6 +77,8 @@ class Handler(BaseHTTPRequestHandler):
         elif match := COUNT.match(self.statement):
             found = [len(v["time"]) for name, v in self.double.kept if name == match[1] and v["batch"][0] == int(match[2])]
             self.answer(200, str(sum(found)))
+        elif match := DESCRIBE.match(self.statement):
+            self._describe(match[1])
         elif self.statement.startswith("CREATE TABLE"):
             self.double.tables.add(self.statement.split("`honeyguide_")[1].split("`")[0])
             self.answer(200, "")
@@ -97,6 +105,13 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.refuse(404, 60, "Table default.honeyguide_x does not exist")
 
+    def _describe(self, table: str) -> None:
+        if table not in self.double.tables:
+            self.refuse(404, 60, f"Table default.honeyguide_{table} does not exist")
+            return
+        names = [column.name for column in TABLES[table].columns if column.name not in self.double.columns_missing]
+        self.answer(200, "".join(f"{name}\tString\t\t\t\t\t\n" for name in names))
+
     def refuse(self, status: int, code: int, text: str, **headers: str) -> None:
         self.answer(status, f"Code: {code}. DB::Exception: {text}. (NAME) (version 25.3.1.1 (official build))\n", **headers)
 
@@ -116,13 +131,17 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def clickhouse_double() -> Iterator[ClickHouseDouble]:
-    """Running on a free port of loopback."""
+def clickhouse_double(tls: tuple[Path, Path] | None = None) -> Iterator[ClickHouseDouble]:
+    """Running on a free port of loopback. tls: files with the certificate and its key."""
     double = ClickHouseDouble()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"double": double}))
     server.daemon_threads = True
     server.handle_error = lambda *_: None  # type: ignore[method-assign]
-    double.url = f"http://127.0.0.1:{server.server_address[1]}/"
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    double.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_address[1]}/"
     thread = threading.Thread(target=server.serve_forever, args=[0.02])
     thread.start()
     try:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+from collections.abc import Sequence
+
+from collector.api.landing_script import SCRIPT
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1c1917;--soft:#78716c;--line:#e7e5e4;--card:#fff;--ground:#fafaf9;--honey:#b45309;
@@ -26,39 +29,10 @@ td{overflow:hidden;text-overflow:ellipsis;max-width:16rem;white-space:nowrap}.nu
 .whole td{white-space:normal;max-width:none;vertical-align:top}
 .bad{color:var(--bad)}a{color:var(--honey);text-decoration:none}a:hover{text-decoration:underline}
 nav{display:flex;flex-wrap:wrap;gap:.5rem 1.5rem;margin-top:2rem}code{font-size:.9em}
+svg:empty{display:none}svg{width:100%;height:auto;max-height:32rem;font-size:13px}.node rect{fill:var(--card);stroke:var(--line)}
+.node text{fill:var(--ink)}
+.edge{fill:none;stroke:var(--soft);opacity:.6}.edge.failed{stroke:var(--bad)}.edge:hover{opacity:1;stroke:var(--honey)}
 dt{margin-top:1.5rem}dd{margin:0 0 0 1rem}h2{margin:2.5rem 0 .5rem;font-size:1.1rem}h2 code{font-size:1rem}
-"""
-
-SCRIPT = """
-const units = ['B', 'kB', 'MB', 'GB', 'TB'];
-const size = n => { let i = 0; while (n >= 1000 && i < 4) { n /= 1000; i++ } return (i ? n.toFixed(1) : n) + ' ' + units[i] };
-const time = s => s === null ? '' : (s * 1000).toFixed(2) + ' ms';
-const put = (id, text, bad) => {
-  const e = document.getElementById(id); e.textContent = text; e.classList.toggle('bad', !!bad) };
-const get = async path => (await fetch(path)).json();
-async function show() {
-  try {
-    const health = await get('/api/v1/health');
-    const live = health.flows.live;
-    put('state', health.state, health.state === 'degraded');
-    put('reasons', health.reasons.join(' '), true);
-    put('tcp', live.tcp || 0); put('udp', live.udp || 0);
-    put('ended', health.flows.history); put('lookups', health.lookups); put('lost', health.lost, health.lost > 0);
-    const top = await get('/api/v1/services/map?since=5m&limit=10');
-    const names = new Map(top.nodes.map(n => [n.id, n.namespace ? n.namespace + '/' + n.name : n.name]));
-    const rows = top.edges.map(e => {
-      const row = document.createElement('tr');
-      const cells = [names.get(e.client), names.get(e.server), e.protocol + (e.port ? ' ' + e.port : ''), e.connections,
-        e.failures, size(e.bytes_to_server + e.bytes_to_client), time(e.rtt_seconds)];
-      cells.forEach((text, i) => { const cell = row.insertCell(); cell.textContent = text;
-        if (i > 2) cell.className = 'number'; if (i === 4 && text > 0) cell.classList.add('bad') });
-      return row;
-    });
-    document.getElementById('edges').replaceChildren(...rows);
-  } catch (error) { put('state', 'unreachable', true) }
-  setTimeout(show, 3000);
-}
-show();
 """
 
 
@@ -81,27 +55,34 @@ def page(title: str, body: str, script: str = "") -> str:
     )
 
 
+def table(name: str, heads: Sequence[str], first_number: int) -> str:
+    """An empty table; the script fills the body called `name`."""
+    columns = "".join(f"<th{' class=number' if place >= first_number else ''}>{head}</th>" for place, head in enumerate(heads))
+    return f'<table><thead><tr>{columns}</tr></thead><tbody id="{name}"></tbody></table>'
+
+
 def landing_page(version: str) -> str:
     """The page; its numbers are fetched from the API by the reader's browser."""
     cards = (
-        ("state", "health"), ("tcp", "TCP open"), ("udp", "UDP active"),
-        ("ended", "flows ended"), ("lookups", "name lookups"), ("lost", "events lost"),
+        ("state", "health"), ("requests", "requests kept"), ("tcp", "TCP open"), ("udp", "UDP active"),
+        ("lookups", "name lookups"), ("lost", "events lost"),
     )  # fmt: skip
     shown = "".join(f'<div class="card"><b id="{name}">&hellip;</b><small>{text}</small></div>' for name, text in cards)
-    heads = ("Client", "Server", "Port", "Connections", "Failed", "Bytes", "RTT")
-    columns = "".join(f"<th{' class=number' if place > 2 else ''}>{head}</th>" for place, head in enumerate(heads))
     links = "".join(f'<a href="{path}">{text}</a>' for path, text in LINKS)
     body = (
         "<h1>honey<span>guide</span></h1>"
-        f"<p>Every connection, name lookup and process of this node, by workload, with no change to any of them. "
+        f"<p>Every connection, request, name lookup and process of this node, by workload, with no change to any of them. "
         f"Version {html.escape(version)}.</p>"
         f'<p id="reasons" class="bad"></p><div class="cards">{shown}</div>'
-        f'<h2>Who talks to whom, last 5 minutes</h2><table><thead><tr>{columns}</tr></thead><tbody id="edges"></tbody></table>'
+        '<h2>Who calls whom, last 5 minutes</h2><svg id="map" role="img" aria-label="Service map"></svg>'
+        f"{table('edges', EDGE_HEADS, 3)}<h2>What is asked, last 5 minutes</h2>{table('asked', ASKED_HEADS, 4)}"
         f"<nav>{links}</nav>"
     )
     return page("honeyguide", body, SCRIPT)
 
 
+EDGE_HEADS = ("Client", "Server", "Port", "Connections", "Failed", "Bytes", "RTT")
+ASKED_HEADS = ("Workload", "", "Protocol", "What", "Requests", "Errors", "P50", "P99")
 LINKS = (
     ("/docs", "API reference"),
     ("/openapi.json", "OpenAPI"),
@@ -112,7 +93,9 @@ LINKS = (
     ("/api/v1/requests?since=5m&amp;group_by=workload,route", "Requests by route"),
     ("/api/v1/lookups?limit=20", "Lookups"),
     ("/api/v1/services/map", "Service map"),
+    ("/api/v1/services/map?by=namespace", "Map by namespace"),
     ("/api/v1/workloads", "Workloads"),
+    ("/api/v1/pods", "Pods"),
     ("/api/v1/processes", "Processes"),
     ("/api/v1/probes", "Probes"),
 )

@@ -89,6 +89,13 @@ class BookRecord(BaseModel):
     balanced: bool = text("Whether the columns add up; may be false for an instant while events come.", True)
 
 
+class LibraryRecord(BaseModel):
+    """One library whose functions are hooked."""
+
+    path: str = text("Where it lies, as the processes that use it see it.", "/usr/lib/x86_64-linux-gnu/libssl.so.3")
+    processes: int = text("How many processes use it now.", 12)
+
+
 class ProbeRecord(BaseModel):
     """One probe: what it answers, whether it runs, how, what it saw and what it costs."""
 
@@ -101,6 +108,7 @@ class ProbeRecord(BaseModel):
     books: list[BookRecord] = text("Its accounts.", [])
     costs: list[CostRecord] = text("Run time by program.", [])
     notes: list[str] = text("What it cannot see just now, and why.", [])
+    libraries: list[LibraryRecord] = text("Libraries whose functions it has hooked.", [])
     folder: str | None = text("Where it came from.", None)
 
 
@@ -126,6 +134,7 @@ def probe_records(statuses: Iterable[ProbeStatus], books: Sequence[Book]) -> lis
                 for cost in status.costs
             ],
             "notes": list(status.notes),
+            "libraries": [{"path": path, "processes": count} for path, count in status.libraries.items()],
             "folder": status.folder or None,
         }
         for status in statuses

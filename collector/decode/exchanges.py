@@ -53,6 +53,10 @@ class ExchangeDecoder:
     def decode(self, batch: Batch) -> list[Batch]:
         if not len(batch):
             return []
+        if self._texts.resources.is_nearly_full:
+            self._texts.renew_resources()
+            self._http.forget_lines()
+            self._probe = ""
         if batch.schema.probe != self._probe:
             self._probe = batch.schema.probe
             self._schema = request_schema(self._probe, self._texts)

@@ -23,6 +23,10 @@ class HttpExchanges:
         self._status_numbers = np.zeros(LONGEST_STATUS, np.uint32)
         self.unreadable = 0
 
+    def forget_lines(self) -> None:
+        """The numbers of paths are given anew."""
+        self._requests = RequestHeads(self._texts)
+
     def fill(self, source: Rows, rows: Rows) -> TraceColumns:
         """Protocol, operation, resource, status, outcome, error_type and body sizes of `rows` out of the exchanges `source`.
 

@@ -39,6 +39,13 @@ class RequestTexts:
         self.systems = TextTable(SYSTEMS_MAX)
         self.namespaces = TextTable(NAMESPACES_MAX)
 
+    def renew_resources(self) -> None:
+        """Paths come without end, so their numbers begin anew. Whoever remembers any must forget them, and rows that follow need
+        a new schema: the old one keeps the words of rows that are still about."""
+        overflowed = self.resources.overflowed
+        self.resources = TextTable(RESOURCES_MAX)
+        self.resources.overflowed = overflowed
+
 
 def request_schema(probe: str, texts: RequestTexts) -> Schema:
     """Layout of `request` for one probe's decoder. resource: before grouping. status, error_type: words of the protocol.

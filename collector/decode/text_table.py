@@ -17,6 +17,11 @@ class TextTable:
         self.names = {NOTHING: "", OTHER: "_OTHER"}
         self.overflowed = 0
 
+    @property
+    def is_nearly_full(self) -> bool:
+        """Seven eighths of the room are taken."""
+        return len(self._numbers) >= self._maximum * 7 // 8
+
     def number(self, word: str) -> int:
         known = self._numbers.get(word)
         if known is not None:

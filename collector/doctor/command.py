@@ -17,6 +17,7 @@ from collector.doctor.hook_trials import try_everything
 from collector.doctor.kernel_facts import Trees, inspect_kernel, read_cgroup_mounts, read_text, read_version
 from collector.doctor.probe_trials import try_probes
 from collector.doctor.report import Report, write_json, write_text
+from collector.doctor.row_server import inspect_row_server
 from collector.doctor.software import find_libbpf, inspect_software
 from collector.logs import start_logs
 from collector.runtimes.places import find_host_root
@@ -61,6 +62,7 @@ def examine(trees: Trees, settings: Settings) -> Report:
         "container runtimes": list(inspect_container_state(find_host_root())),
         "software": [about_libbpf, *inspect_software(trees)],
         "kubernetes": list(inspect_cluster(settings, os.environ)),
+        "clickhouse": list(inspect_row_server(settings)),
     }
     return Report(groups, try_probes(settings, places))
 

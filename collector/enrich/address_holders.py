@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from collector.enrich.cluster_objects import FOREVER, Holder
 
-HISTORY = 8  # holders per address that are remembered
+HISTORY = 8  # holders per address that are remembered after they went
+CROWD = 64  # holders at a time; whoever has an address with more is not known
 
 
 class AddressHolders:
@@ -20,6 +21,7 @@ class AddressHolders:
         self._maximum, self._kept = maximum, kept
         self._holders: dict[bytes, Holder | tuple[Holder, ...]] = {}
         self._free: OrderedDict[bytes, None] = OrderedDict()
+        self._complete_from: dict[bytes, int] = {}
         self.refused = 0
 
     def __len__(self) -> int:
@@ -30,6 +32,10 @@ class AddressHolders:
         found = self._holders.get(address, ())
         return found if isinstance(found, tuple) else (found,)
 
+    def complete_from(self, address: bytes) -> int:
+        """Before that moment (boot_ns) it may have had holders that are forgotten."""
+        return self._complete_from.get(address, 0)
+
     def add(self, address: bytes, holder: Holder) -> None:
         known = self.history(address)
         if holder in known:
@@ -37,8 +43,12 @@ class AddressHolders:
         if not known and len(self._holders) >= self._maximum:
             self.refused += 1
             return
-        while len(known) >= HISTORY:
-            known = without_oldest(known)
+        if len(known) >= HISTORY:
+            known = self._forget_oldest(address, known)
+        if len(known) >= CROWD:
+            self.refused += 1
+            self._complete_from[address] = FOREVER
+            return
         self._holders[address] = (*known, holder) if known else holder
         self._free.pop(address, None)
 
@@ -48,6 +58,7 @@ class AddressHolders:
         if not left:
             self._holders.pop(address, None)
             self._free.pop(address, None)
+            self._complete_from.pop(address, None)
         else:
             self._holders[address] = left[0] if len(left) == 1 else left
 
@@ -60,9 +71,13 @@ class AddressHolders:
         while len(self._free) > self._kept:
             address, _ = self._free.popitem(last=False)
             del self._holders[address]
+            self._complete_from.pop(address, None)
 
-
-def without_oldest(holders: tuple[Holder, ...]) -> tuple[Holder, ...]:
-    """Those that are gone make room first."""
-    gone = next((place for place, one in enumerate(holders) if one.until != FOREVER), 0)
-    return holders[:gone] + holders[gone + 1 :]
+    def _forget_oldest(self, address: bytes, holders: tuple[Holder, ...]) -> tuple[Holder, ...]:
+        """Of those that went, if they are too many."""
+        gone = [one for one in holders if one.until != FOREVER]
+        if len(gone) < HISTORY:
+            return holders
+        oldest = min(gone, key=lambda one: one.until)
+        self._complete_from[address] = max(self.complete_from(address), oldest.until)
+        return tuple(one for one in holders if one is not oldest)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from collector.enrich.cluster import Cluster
 from collector.enrich.cluster_objects import Holder, KnownEndpoints, KnownNode, KnownPod, KnownService
+from collector.enrich.pod_intervals import Held, pod_intervals
 from collector.enrich.workload_table import WorkloadKey
 from collector.workload import WorkloadKind
 
@@ -43,10 +44,12 @@ def read_timeline(cluster: Cluster, place: Place) -> list[Answer]:
     if not holders:
         return []
     at_port = node_port_services(cluster, place) if any(isinstance(one, KnownNode) for one in holders) else ()
-    moments = sorted({moment for one in (*holders, *at_port) for moment in (one.first, one.until)})
+    held = [*pod_intervals(holders), *(Held(one, one.since, one.until) for one in holders if not isinstance(one, KnownPod))]
+    complete_from = cluster.holders.complete_from(place.address)
+    moments = {moment for one in held for moment in one[1:]} | {one.since for one in at_port} | {complete_from}
     answers: list[Answer] = []
-    for moment in moments:
-        answer = decide(holders, at_port, place, moment)
+    for moment in sorted(moment for moment in moments if moment >= complete_from):
+        answer = decide([one.holder for one in held if one.start <= moment < one.end], at_port, place, moment)
         if not answers or answer.key != answers[-1].key:
             answers.append(answer)
     return answers
@@ -62,15 +65,14 @@ def node_port_services(cluster: Cluster, place: Place) -> Sequence[KnownService]
     return cluster.services.at_node_port(place.protocol, place.port) if place.port else ()
 
 
-def decide(holders: Iterable[Holder], at_port: Iterable[KnownService], place: Place, moment: int) -> Answer:
-    """Who was meant at that moment."""
-    there = [one for one in holders if one.first <= moment < one.until]
+def decide(there: Iterable[Holder], at_port: Iterable[KnownService], place: Place, moment: int) -> Answer:
+    """Who of those that had the address at that moment was meant."""
     pods = {one.uid: one for one in there if isinstance(one, KnownPod)}
     if pods:
         key = key_of_pod(next(iter(pods.values()))) if len(pods) == 1 else None
         return Answer(moment, key, "pod" if key else f"{len(pods)} pods")
     nodes = {one.name: one for one in there if isinstance(one, KnownNode)}
-    behind = [one for one in at_port if one.first <= moment < one.until] if nodes else []
+    behind = [one for one in at_port if one.since <= moment < one.until] if nodes else []
     services = [one for one in there if isinstance(one, Services)] if place.port else []
     found = choose_service(services, behind, place, alone=not nodes)
     if found is not None:

@@ -9,30 +9,33 @@ from collector.clock import Clock
 from collector.cluster_facts import ClusterNode, ContainerFact, EndpointSlice, FactChange, FactSource, Pod, Service
 from collector.enrich.address_holders import AddressHolders
 from collector.enrich.cluster_objects import KnownEndpoints, KnownNode, KnownPod, keep_service, keep_slice
-from collector.enrich.pod_attributes import NamingChoice, name_container, name_pod
+from collector.enrich.pod_attributes import NamingChoice, keep_container, name_container, name_pod
 from collector.enrich.pod_table import PodTable
 from collector.enrich.service_table import ServiceTable
 from collector.enrich.workload_table import Naming, WorkloadKey, WorkloadTable
 from collector.workload import WorkloadKind
 
 CONTAINERS = 16_384  # without a pod; the one learnt first goes first, and is counted
+OBJECTS = 200_000  # pods, and as many services, slices and nodes together
 DEFAULT_CHOICE = NamingChoice()
+NO_FACTS: Mapping[str, str] = {}
 
 
 class Cluster:
     """Takes facts (`learn`) under the pipeline's lock; asked by enrichers, the table of workloads and the API.
 
-    expected: facts will come, so that addresses nobody knows yet are worth waiting for. on_address: told of addresses
-    with a new holder. version moves with everything learnt.
+    expected: facts will come, so that addresses nobody knows yet are worth waiting for. on_address: told of addresses whose
+    holders or their times are others now, None for any. maximum: of objects, see the tables.
     """
 
-    def __init__(self, clock: Clock, workloads: WorkloadTable, choice: NamingChoice = DEFAULT_CHOICE) -> None:
-        self.holders = AddressHolders()
-        self.pods = PodTable(self.holders, self._tell, self._decorate)
-        self.services = ServiceTable(self.holders, self._tell)
+    def __init__(
+        self, clock: Clock, workloads: WorkloadTable, choice: NamingChoice = DEFAULT_CHOICE, maximum: int = OBJECTS
+    ) -> None:
+        self.holders = AddressHolders(2 * maximum)
+        self.pods = PodTable(self.holders, maximum, self._tell, self._decorate)
+        self.services = ServiceTable(self.holders, maximum, self._tell)
         self.expected = False
-        self.on_address: Callable[[Sequence[bytes]], None] = ignore
-        self.version = 0
+        self.on_address: Callable[[Sequence[bytes] | None], None] = ignore
         self._clock, self._workloads, self._choice = clock, workloads, choice
         self._containers: OrderedDict[str, ContainerFact] = OrderedDict()
         self._containers_evicted = 0
@@ -41,15 +44,14 @@ class Cluster:
     def learn(self, changes: Sequence[FactChange]) -> None:
         """Takes changes in order. What there is no room for is counted."""
         self.expected |= any(change.source is FactSource.API_SERVER for change in changes)
-        self.version += 1
         for change in changes:
             self._learn(change, self._boot(change.at))
 
-    def describe(self, key: WorkloadKey) -> Naming | None:
-        """What a pod's or a container's workload is called by now; None while nobody told."""
+    def describe(self, key: WorkloadKey, before: Mapping[str, str] = NO_FACTS) -> Naming | None:
+        """What a pod's or a container's workload is called by now; None while nobody told. before: the facts that it had."""
         if key.pod_uid:
             pod = self.pods.get(key.pod_uid)
-            return None if pod is None else name_pod(pod, key.container_id, self._choice)
+            return None if pod is None else keep_container(name_pod(pod, key.container_id, self._choice), before)
         container = self._containers.get(key.container_id) if key.container_id else None
         return None if container is None else name_container(container, self._choice)
 
@@ -116,7 +118,7 @@ class Cluster:
         """Unix ns to boot_ns; 0 stays 0."""
         return max(at - self._clock.offset_ns, 1) if at else 0
 
-    def _tell(self, addresses: Sequence[bytes]) -> None:
+    def _tell(self, addresses: Sequence[bytes] | None) -> None:
         self.on_address(addresses)
 
     def _decorate(self, pod: KnownPod) -> None:
@@ -125,5 +127,5 @@ class Cluster:
                 self._workloads.decorate(number)
 
 
-def ignore(addresses: Sequence[bytes]) -> None:
-    """Nobody waits for them."""
+def ignore(addresses: Sequence[bytes] | None) -> None:
+    """Nobody wants to know."""

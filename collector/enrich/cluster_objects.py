@@ -53,7 +53,7 @@ class KnownPod:
     """identifiers: of its containers, in the order of the template's. cgroup_uid: the UID that its cgroup carries.
 
     addresses: none for host-network pods, whose address is the node's. started_at: no address was its own before; 0: not known.
-    alone: nobody else is known to have held its addresses between started_at and since. left: until is when its last container
+    left: until is when its last container
     went from this node, not when somebody heard of its end. by_endpoint: its addresses are known from endpoint slices only.
     """
 
@@ -68,7 +68,6 @@ class KnownPod:
     started_at: int
     until: int = FOREVER
     cgroup_uid: str = ""
-    alone: bool = False
     left: bool = False
     by_endpoint: bool = False
     host_network: bool = False
@@ -78,9 +77,9 @@ class KnownPod:
         return self.template.namespace
 
     @property
-    def first(self) -> int:
-        """From when on its addresses can be taken for its own."""
-        return min(self.started_at, self.since) if self.alone and self.started_at else self.since
+    def began(self) -> int:
+        """No address was its own before."""
+        return self.started_at or self.since
 
 
 @dataclass(slots=True, eq=False)
@@ -98,10 +97,6 @@ class KnownService:
     since: int
     until: int = FOREVER
 
-    @property
-    def first(self) -> int:
-        return self.since
-
 
 @dataclass(slots=True, eq=False)
 class KnownEndpoints:
@@ -115,10 +110,6 @@ class KnownEndpoints:
     since: int
     until: int = FOREVER
     pods: frozenset[str] = frozenset()
-
-    @property
-    def first(self) -> int:
-        return self.since
 
 
 @dataclass(slots=True, eq=False)
@@ -134,10 +125,6 @@ class KnownNode:
     @property
     def namespace(self) -> str:
         return ""
-
-    @property
-    def first(self) -> int:
-        return self.since
 
 
 Holder = KnownPod | KnownService | KnownEndpoints | KnownNode

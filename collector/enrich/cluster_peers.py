@@ -19,7 +19,8 @@ from collector.row_hash import hash_rows
 from collector.workload import UNKNOWN, WorkloadKind
 
 PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}  # IANA protocol numbers
-MEMO_SIZE = 65_536
+MEMO_SIZE = 16_384  # addresses,
+PLACES = 256  # and ports of each, whose meaning is remembered
 WAITING = 4096  # addresses that are waited for; the one waited for longest gives way
 WAIT_NS = 60 * 1_000_000_000  # whoever is told later than that after the first row is nobody's news
 NEVER_PODS = frozenset(("internet", "loopback", "multicast", "broadcast", "documentation", "reserved", "this-network"))
@@ -59,12 +60,11 @@ class Waiting:
 
 
 class ClusterPeers:
-    """Numbers for what the cluster knows. What an address meant is worked out once, until the cluster learns something."""
+    """Numbers for what the cluster knows. What an address meant is worked out once, until something is learnt about it."""
 
     def __init__(self, cluster: Cluster, identities: Identities) -> None:
         self._cluster, self._identities = cluster, identities
-        self._memo: dict[Place, list[Answer]] = {}
-        self._version = cluster.version
+        self._memo: dict[bytes, dict[Place, list[Answer]]] = {}
         self._waiting: OrderedDict[Place, Waiting] = OrderedDict()
         self._of_address: dict[bytes, set[Place]] = {}
         cluster.on_address = self.tell
@@ -114,9 +114,13 @@ class ClusterPeers:
             numbers[rows] = self._await(place, networks.name_of(place.address), int(opened.min()), int(opened.max()))
         return numbers
 
-    def tell(self, addresses: Sequence[bytes]) -> None:
-        """These addresses have a new holder: rows that wait for it get its name if it held the address at all their times."""
+    def tell(self, addresses: Sequence[bytes] | None) -> None:
+        """Something was learnt of these addresses (None: of any): rows that wait for a name get that of who held it then."""
+        if addresses is None:
+            self._memo.clear()
+            return
         for address in addresses:
+            self._memo.pop(address, None)
             for place in self._of_address.pop(address, ()):
                 waiting = self._waiting.pop(place)
                 timeline = read_timeline(self._cluster, place)
@@ -125,12 +129,18 @@ class ClusterPeers:
                     self._identities.name_number(waiting.number, first.key)
 
     def _timeline(self, place: Place) -> list[Answer]:
-        if self._version != self._cluster.version or len(self._memo) >= MEMO_SIZE:
-            self._memo.clear()
-            self._version = self._cluster.version
-        found = self._memo.get(place)
+        known = self._memo.get(place.address)
+        if known is None and not self._cluster.holders.history(place.address):
+            return []
+        if known is None:
+            if len(self._memo) >= MEMO_SIZE:
+                self._memo.clear()
+            known = self._memo[place.address] = {}
+        found = known.get(place)
         if found is None:
-            found = self._memo[place] = read_timeline(self._cluster, place)
+            if len(known) >= PLACES:
+                known.clear()
+            found = known[place] = read_timeline(self._cluster, place)
         return found
 
     def _answer(self, timeline: list[Answer], opened_at: Column) -> Column:

@@ -75,7 +75,7 @@ def report_holder(holder: Holder, offset: int) -> HolderInfo:
             evidence += ", its last container was seen to go"
     elif isinstance(holder, KnownService | KnownEndpoints):
         kind = "service" if isinstance(holder, KnownService) else "endpoints"
-    since, until = wall(holder.first, offset), wall(holder.until, offset)
+    since, until = wall(holder.since, offset), wall(holder.until, offset)
     return HolderInfo(kind, holder.name, holder.namespace, holder.uid, since, until, evidence)
 
 

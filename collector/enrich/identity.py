@@ -8,7 +8,7 @@ from collector.batch import Batch
 from collector.clock import Clock, FixedClock
 from collector.enrich.cgroup_path import CgroupMeaning, read_cgroup_path
 from collector.enrich.cgroup_table import ROOT, Cgroup, CgroupTable
-from collector.enrich.cluster import DEFAULT_CHOICE, Cluster
+from collector.enrich.cluster import DEFAULT_CHOICE, OBJECTS, Cluster
 from collector.enrich.pod_attributes import NamingChoice
 from collector.enrich.pod_containers import PodContainers
 from collector.enrich.process import Process, name_program
@@ -230,8 +230,12 @@ def build_identities(
     maximum_processes: int = 32768,
     clock: Clock | None = None,
     choice: NamingChoice = DEFAULT_CHOICE,
+    maximum_objects: int = OBJECTS,
 ) -> Identities:
-    """clock: that of the rows, for facts with wall-clock times; without one boot and wall clock are the same."""
+    """clock: that of the rows, for facts with wall-clock times; without one boot and wall clock are the same.
+
+    maximum_objects: of the cluster.
+    """
     workloads = WorkloadTable(maximum_workloads)
-    cluster = Cluster(clock or FixedClock(0), workloads, choice)
+    cluster = Cluster(clock or FixedClock(0), workloads, choice, maximum_objects)
     return Identities(workloads, ProcessTable(maximum_processes), CgroupTable(), cluster)

@@ -28,6 +28,7 @@ OWNER_ATTRIBUTES = {
     "CronJob": "k8s.cronjob.name",
     "Job": "k8s.job.name",
 }
+OF_CONTAINER = ("k8s.container.name", "container.image.name", "container.image.tags", "service.version", "service.instance.id")
 SERVICE_NAME_ORDER = (*OWNER_ATTRIBUTES.values(), "k8s.pod.name", "k8s.container.name")
 
 
@@ -56,6 +57,13 @@ def name_pod(pod: KnownPod, container_id: str, choice: NamingChoice) -> Naming:
     facts.update(service_attributes(pod, facts, image, choice))
     facts = {key: value for key, value in facts.items() if value}
     return Naming(facts.get("service.name", pod.uid), pod.namespace, facts)
+
+
+def keep_container(now: Naming, before: Mapping[str, str]) -> Naming:
+    """A container that started again is told under its new id only; the one before it is still called what it was."""
+    if "k8s.container.name" in now.facts or "k8s.container.name" not in before:
+        return now
+    return now._replace(facts={**{name: before[name] for name in OF_CONTAINER if name in before}, **now.facts})
 
 
 def plain_attributes(pod: KnownPod) -> dict[str, str]:

@@ -8,12 +8,12 @@ from collector.cluster_facts import ContainerLookup
 from collector.enrich.cgroup_path import CgroupMeaning
 from collector.enrich.pod_table import PodTable
 
-PODS = 65_536  # of which cgroups are counted; the one seen first gives way
+IDENTIFIERS = 131_072  # of pods and containers whose cgroups are counted; the one seen first gives way
 
 
 @dataclass(slots=True)
 class PodContainers:
-    """Bounded by PODS. lookup: whom to ask about containers, None for nobody."""
+    """Bounded by IDENTIFIERS. lookup: whom to ask about containers, None for nobody."""
 
     pods: PodTable
     lookup: ContainerLookup | None = None
@@ -24,13 +24,9 @@ class PodContainers:
         if meaning is None or not meaning.container_id:
             return
         self.want(meaning, path)
-        if meaning.pod_uid:
-            count = self._cgroups_of.get(meaning.pod_uid, 0)
-            self._cgroups_of[meaning.pod_uid] = count + 1
-            if not count:
-                self.pods.enter(meaning.pod_uid, at)
-            if len(self._cgroups_of) > PODS:
-                del self._cgroups_of[next(iter(self._cgroups_of))]
+        self._enter(meaning.container_id)
+        if meaning.pod_uid and self._enter(meaning.pod_uid):
+            self.pods.enter(meaning.pod_uid, at)
 
     def want(self, meaning: CgroupMeaning, path: str) -> None:
         """It would be good to know more of that container."""
@@ -38,14 +34,26 @@ class PodContainers:
             self.lookup.want(meaning.container_id, path)
 
     def remove(self, meaning: CgroupMeaning | None, at: int) -> None:
-        """A cgroup that was added is gone."""
+        """A cgroup that was added is gone. A container may make and remove cgroups below its own."""
         if meaning is None or not meaning.container_id:
             return
-        if self.lookup is not None:
+        if self._leave(meaning.container_id) and self.lookup is not None:
             self.lookup.release(meaning.container_id)
-        count = self._cgroups_of.get(meaning.pod_uid, 0)
-        if count > 1:
-            self._cgroups_of[meaning.pod_uid] = count - 1
-        elif count:
-            del self._cgroups_of[meaning.pod_uid]
+        if self._leave(meaning.pod_uid):
             self.pods.leave(meaning.pod_uid, at)
+
+    def _enter(self, identifier: str) -> bool:
+        """One more cgroup of that container or pod: whether it is the first."""
+        count = self._cgroups_of[identifier] = self._cgroups_of.get(identifier, 0) + 1
+        if len(self._cgroups_of) > IDENTIFIERS:
+            del self._cgroups_of[next(iter(self._cgroups_of))]
+        return count == 1
+
+    def _leave(self, identifier: str) -> bool:
+        """One cgroup less: whether it was the last."""
+        count = self._cgroups_of.get(identifier, 0)
+        if count > 1:
+            self._cgroups_of[identifier] = count - 1
+        elif count:
+            del self._cgroups_of[identifier]
+        return count == 1

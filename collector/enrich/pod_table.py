@@ -1,9 +1,4 @@
-"""All pods that somebody told of, and when each held its addresses.
-
-Whoever tells of a pod is late: an address may have a new holder before its old one is known to be gone. So a pod's end counts
-from when its last container went from this node, where that was seen; else a newer pod's start ends it; what lies between
-belongs to nobody.
-"""
+"""All pods that somebody told of, and since when and until when each was said to have its addresses."""
 
 from __future__ import annotations
 
@@ -14,20 +9,22 @@ from dataclasses import dataclass, field
 
 from collector.cluster_facts import EndpointSlice, FactSource, Pod
 from collector.enrich.address_holders import AddressHolders
-from collector.enrich.cluster_objects import FOREVER, Holder, KnownPod, PodTemplates, keep_endpoint
+from collector.enrich.cluster_objects import FOREVER, KnownPod, PodTemplates, keep_endpoint
 
-PODS = 131_072  # newcomers are refused and counted
 KEPT_GONE = 8192  # rows about pods that are gone may come late, and cgroups later than the news of their end
 Told = Callable[[Sequence[bytes]], None]
 
 
 @dataclass(slots=True)
 class PodTable:
-    """Times are boot_ns; at: when something was learnt, 0: as of the first moment. on_address: told of addresses with a new
-    holder; on_name: of pods that may be called otherwise now.
+    """Bounded: of more than `maximum` newcomers are refused and counted.
+
+    Times are boot_ns; at: when something was learnt, 0: as of the first moment. on_address: told of addresses whose holders
+    or their times are others now; on_name: of pods that may be called otherwise now.
     """
 
     holders: AddressHolders
+    maximum: int
     on_address: Told
     on_name: Callable[[KnownPod], None]
     refused: int = 0
@@ -62,7 +59,7 @@ class PodTable:
         known.identifiers = tuple(one.identifier for one in fact.containers)
         self._take_addresses(known, fact, at)
         if fact.finished and known.until == FOREVER:
-            self._end(known, at or known.first)
+            self._end(known, at or known.since)
         self.on_name(known)
 
     def lose(self, uid: str, source: FactSource, at: int) -> None:
@@ -113,7 +110,7 @@ class PodTable:
                 self._begin_again(pod, (), at)
 
     def _has_room(self) -> bool:
-        room = len(self._pods) < PODS
+        room = len(self._pods) < self.maximum
         self.refused += not room
         return room
 
@@ -153,18 +150,10 @@ class PodTable:
         self._hold(again, addresses)
 
     def _hold(self, pod: KnownPod, addresses: tuple[bytes, ...]) -> None:
-        """From now on the addresses are the pod's. Of two that claim one the older has lost it when the newer began."""
-        before = [one for address in addresses for one in self.holders.history(address) if isinstance(one, KnownPod)]
-        others = [one for one in before if one.uid != pod.uid]
-        pod.alone = all(one.until <= begin_of(pod) for one in others)
-        for one in others:
-            older, newer = (one, pod) if begin_of(one) <= begin_of(pod) else (pod, one)
-            if older.until > begin_of(newer) > begin_of(older) and not older.left:
-                older.until = max(begin_of(newer), older.since)
+        """It says that the addresses are its own; what that proves is worked out when somebody asks (pod_intervals)."""
         pod.addresses = addresses
         for address in addresses:
             self.holders.add(address, pod)
-        self.holders.settle(addresses)
         self.on_address(addresses)
 
     def _forget(self, pod: KnownPod) -> KnownPod:
@@ -179,20 +168,14 @@ class PodTable:
     def _leave(self, pod: KnownPod, at: int) -> None:
         pod.since = min(pod.since, at)
         pod.until, pod.left = at, True
-        self.holders.settle(pod.addresses)
+        self._free(pod)
 
     def _end(self, pod: KnownPod, at: int) -> None:
         """Unless that was known before."""
         if pod.until == FOREVER:
             pod.until = max(at, pod.since)
-            self.holders.settle(pod.addresses)
+            self._free(pod)
 
-
-def begin_of(holder: KnownPod) -> int:
-    """No address was its own before."""
-    return holder.started_at or holder.since
-
-
-def pods_holding(holders: Iterable[Holder], at: int) -> list[KnownPod]:
-    """Those of the holders of one address that are pods and had it at that moment."""
-    return [one for one in holders if isinstance(one, KnownPod) and one.first <= at < one.until]
+    def _free(self, pod: KnownPod) -> None:
+        self.holders.settle(pod.addresses)
+        self.on_address(pod.addresses)

@@ -9,19 +9,22 @@ from typing import Protocol
 from collector.enrich.address_holders import AddressHolders
 from collector.enrich.cluster_objects import FOREVER, KnownEndpoints, KnownNode, KnownService
 
-OBJECTS = 131_072  # newcomers are refused and counted
 Kept = KnownService | KnownEndpoints | KnownNode
 
 
 class Told(Protocol):
-    def __call__(self, addresses: Sequence[bytes], /) -> None: ...
+    def __call__(self, addresses: Sequence[bytes] | None, /) -> None: ...
 
 
 @dataclass(slots=True)
 class ServiceTable:
-    """Times are boot_ns. on_address: told of addresses with a new holder."""
+    """Bounded: of more than `maximum` newcomers are refused and counted.
+
+    Times are boot_ns. on_address: told of addresses whose holders or their times are others now, None for all nodes'.
+    """
 
     holders: AddressHolders
+    maximum: int
     on_address: Told
     refused: int = 0
     _kept: dict[str, Kept] = field(default_factory=dict)
@@ -52,7 +55,7 @@ class ServiceTable:
     def learn(self, kept: Kept, at: int) -> None:
         """It is now so; the time for which it has had its addresses goes on if these are the same."""
         known = self._kept.get(kept.uid)
-        if known is None and len(self._kept) >= OBJECTS:
+        if known is None and len(self._kept) >= self.maximum:
             self.refused += 1
             return
         if known is not None and same_place(known, kept):
@@ -68,7 +71,7 @@ class ServiceTable:
             self._services[kept.namespace, kept.name] = kept
             for place in kept.node_ports:
                 self._node_ports[place] = (*self._node_ports.get(place, ()), kept)
-        self.on_address(kept.addresses)
+        self._tell(kept)
 
     def lose(self, uid: str, at: int) -> Kept | None:
         """It is no more; what it was."""
@@ -81,6 +84,7 @@ class ServiceTable:
         if known.until == FOREVER:
             known.until = max(at, known.since)
         self.holders.settle(known.addresses)
+        self._tell(known)
         if not isinstance(known, KnownService):
             return
         if self._services.get((known.namespace, known.name)) is known:
@@ -89,6 +93,11 @@ class ServiceTable:
             self._node_ports[place] = tuple(one for one in self._node_ports[place] if one is not known)
             if not self._node_ports[place]:
                 del self._node_ports[place]
+
+    def _tell(self, kept: Kept) -> None:
+        self.on_address(kept.addresses)
+        if isinstance(kept, KnownService) and kept.node_ports:
+            self.on_address(None)
 
 
 def same_place(known: Kept, kept: Kept) -> bool:

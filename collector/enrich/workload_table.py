@@ -38,10 +38,11 @@ class WorkloadTable:
     """Bounded: at `maximum` those unused for `idle_seconds` go; if there are none, newcomers are called `other` and counted.
 
     version moves when numbers given earlier must be asked for again. Time is that of the rows (`use`), not of a clock.
-    describe: what is known of a workload with that key beside the key; asked when it gets its key, and by `decorate`.
+    describe(key, facts): what is known of a workload with that key beside the key, and beside the facts it had; asked when it
+    gets its key, and by `decorate`.
     """
 
-    describe: Callable[[WorkloadKey], Naming | None] | None = None
+    describe: Callable[[WorkloadKey, Mapping[str, str]], Naming | None] | None = None
 
     def __init__(self, maximum: int = 16384, idle_seconds: float = 900) -> None:
         self._maximum, self._idle_ns = max(maximum, 2), int(idle_seconds * NANOSECONDS)
@@ -129,9 +130,11 @@ class WorkloadTable:
     def decorate(self, number: int) -> None:
         """Takes over what `describe` says by now."""
         key = self._keys.get(number)
-        naming = self.describe(key) if self.describe is not None and key is not None else None
+        if self.describe is None or key is None:
+            return
+        workload = self._by_number[number]
+        naming = self.describe(key, workload.facts)
         if naming is not None:
-            workload = self._by_number[number]
             workload.name, workload.namespace, workload.facts = naming
 
     def use(self, numbers: Iterable[int], now: int) -> None:

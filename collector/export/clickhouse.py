@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import random
+import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from collector.errors import SettingsError
 from collector.export.clickhouse_answer import BOUNDED_TRIES, HOPELESS, NOT_STORED
@@ -31,6 +33,7 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, LONGEST_ASKED_SECONDS = 1.0, 60.0, 3
 TRIES = 10
 HINTS = {
     "no_table": "; create it with what `honeyguide clickhouse-schema` prints, or set clickhouse_create_tables",
+    "rejected": "; `honeyguide doctor` compares the tables with what is sent",
     "no_database": "; create the database, or set clickhouse_database",
     "unauthorized": "; see clickhouse_user, clickhouse_password_file and the user's grants",
 }
@@ -76,9 +79,11 @@ class ClickHouseExporter:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """SettingsError when the spool's folder cannot be used."""
+        """SettingsError when a file or folder of the settings cannot be used."""
         for name in NOISY_LOGGERS:
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        if self._settings.ca_file is not None:
+            check_authorities(self._settings.ca_file)
         if self._settings.spool_folder is not None:
             try:
                 self._spool = Spool(self._settings.spool_bytes, self._settings.spool_folder)
@@ -150,9 +155,7 @@ class ClickHouseExporter:
     def _send_all(self) -> None:
         """Greets the server at once: a wrong address is told at the start, and batches are written for its version."""
         failures = 0
-        outcome = self._delivery.greet()
-        if not outcome.delivered:
-            self._tell(outcome)
+        self._greet()
         while not (self._closing.is_set() and ((self._all_fetched.is_set() and not self._spool.rows) or failures)):
             parcel = self._spool.take(FETCH_SECONDS)
             if parcel is None:
@@ -162,6 +165,15 @@ class ClickHouseExporter:
             if failures:
                 self._closing.wait(self._pause(failures, outcome))
         self._server.close()
+
+    def _greet(self) -> None:
+        try:
+            outcome = self._delivery.greet()
+        except Exception:
+            log.exception("The ClickHouse exporter failed inside the agent")
+            return
+        if not outcome.delivered:
+            self._tell(outcome)
 
     def _deliver(self, parcel: Parcel) -> Outcome:
         try:
@@ -219,6 +231,15 @@ class ClickHouseExporter:
             log.warning("Export to ClickHouse at %s works again.", endpoint)
         else:
             log.info("Export to ClickHouse at %s works.", endpoint)
+
+
+def check_authorities(path: Path) -> None:
+    """SettingsError when the file holds no certificates."""
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:  # ssl.SSLError is one
+        reason = "it holds no certificates" if isinstance(error, ssl.SSLError) else error.strerror
+        raise SettingsError(f"clickhouse_ca_file = '{path}' cannot be used: {reason}.", "It is a PEM file.") from None
 
 
 def open_server(settings: ClickHouseSettings) -> Server:

@@ -45,6 +45,11 @@ class Delivery:
         """Before the server has said its version it is taken for a modern one."""
         return "plain" if self._version and self._version < MODERN_SINCE else "modern"
 
+    @property
+    def version(self) -> tuple[int, ...]:
+        """What the server said last; () as long as it said nothing."""
+        return self._version
+
     def greet(self) -> Outcome:
         """Learns the server's version, when it is not sure of it."""
         if self._sure:

@@ -18,6 +18,8 @@ class ClickHouseHttp:
     def __init__(self, settings: ClickHouseSettings) -> None:
         self._settings = settings
         self._session = WatchedSession(_read_answer, read_refusal)
+        if settings.ca_file is not None:
+            self._session.verify = str(settings.ca_file)
         self._session.headers.update({"User-Agent": "honeyguide", **settings.headers})
 
     def ask(self, statement: str) -> Outcome:

@@ -25,6 +25,7 @@ class ClickHouseSettings:
     prefix: str = "honeyguide_"
     user: str = ""
     password: str = field(default="", repr=False)
+    ca_file: Path | None = None
     create_tables: bool = True
     keep_days: int = 30
     rows: int = 20_000

@@ -133,6 +133,14 @@ def _wake_reader(sock: Any) -> None:
 
 
 def _read_beginning(response: requests.Response) -> bytes:
+    """RequestException when the connection breaks meanwhile; requests leaves urllib3's own as they are."""
+    try:
+        return _read_pieces(response)
+    except urllib3.exceptions.HTTPError as error:
+        raise requests.ConnectionError(error) from error
+
+
+def _read_pieces(response: requests.Response) -> bytes:
     pieces: list[bytes] = []
     while sum(map(len, pieces)) < LONGEST_ANSWER:
         piece = response.raw.read1(LONGEST_ANSWER)

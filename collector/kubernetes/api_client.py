@@ -78,6 +78,8 @@ class ApiClient:
             yield body
         except TimeoutError:
             raise ApiError(Outcome.SILENT, "The API server said nothing for too long.") from None
+        except ssl.SSLError as error:  # with TLS 1.3 a server refuses our certificate only after its own greeting
+            raise self._distrust(error) from None
         except (OSError, h11.ProtocolError) as error:
             raise ApiError(Outcome.DROPPED, f"The connection to {self._access.server} broke: {describe(error)}.") from None
         finally:
@@ -92,10 +94,14 @@ class ApiClient:
         try:
             return await connect(self._address, self._context())
         except ssl.SSLError as error:
-            self._tls = None  # the next connection reads the certificates anew
-            raise ApiError(Outcome.TLS, f"TLS with {self._access.server} failed: {describe(error)}.") from None
+            raise self._distrust(error) from None
         except (TimeoutError, OSError) as error:
             raise ApiError(Outcome.UNREACHABLE, f"{self._access.server} cannot be reached: {describe(error)}.") from None
+
+    def _distrust(self, error: ssl.SSLError) -> ApiError:
+        """The next connection reads the certificates anew."""
+        self._tls = None
+        return ApiError(Outcome.TLS, f"TLS with {self._access.server} failed: {describe(error)}.")
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
@@ -115,6 +121,7 @@ class ApiClient:
         outcome = outcome_of_status(head.status_code)
         if outcome is Outcome.UNAUTHENTICATED:
             self._access.credentials.forget()
+            self._tls = None  # a client certificate may have been renewed, too
         told = await _read_message(body) or bytes(head.reason).decode("ascii", "replace")
         retry = next((value for name, value in head.headers if name == b"retry-after"), b"")
         return ApiError(outcome, f"The API server answers {head.status_code}: {sentence(told)}", _read_seconds(bytes(retry)))

@@ -26,6 +26,8 @@ from collector.kubernetes.watch_book import WatchBook
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 PATHS = {"ReplicaSet": ("replicasets", "/apis/apps/v1"), "Job": ("jobs", "/apis/batch/v1")}
 KEPT_OWNERS = 10_000
+# More than a node has pods; while nobody answers, the oldest questions are of pods long gone.
+KEPT_QUESTIONS = 1000
 GIVEN_UP = (Outcome.MISSING, Outcome.UNREADABLE)
 
 _named = msgspec.json.Decoder(Named)
@@ -39,6 +41,14 @@ class Question:
     owner: Owner
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """kind: of what was asked about. owners: empty when nothing owns it, None when it is not there any more."""
+
+    kind: str
+    owners: tuple[Owner, ...] | None
+
+
 @dataclass(slots=True)
 class OwnerLookup:
     """found: called with each pod that waited, once its owner's owner is known. books: by resource."""
@@ -50,7 +60,7 @@ class OwnerLookup:
     backoff: Backoff
     now: Callable[[], float]
     found: Callable[[Pod], None] = lambda _: None
-    _answers: OrderedDict[str, tuple[Owner, ...] | None] = field(default_factory=OrderedDict)
+    _answers: OrderedDict[str, Answer] = field(default_factory=OrderedDict)
     _waiting: OrderedDict[str, tuple[Question, dict[str, Pod]]] = field(default_factory=OrderedDict)
     _asked: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -62,11 +72,14 @@ class OwnerLookup:
         if owner.uid not in self._answers:
             self._ask(Question(fact.namespace, owner), fact)
             return fact
-        answer = self._answers[owner.uid]
-        return fact if answer is None else replace(fact, owners=(owner, *answer))
+        found = self._answers[owner.uid].owners
+        return fact if found is None else replace(fact, owners=(owner, *found))
 
     def _ask(self, question: Question, pod: Pod) -> None:
         self._waiting.setdefault(question.owner.uid, (question, {}))[1][pod.uid] = pod
+        if len(self._waiting) > KEPT_QUESTIONS:
+            _, (oldest, _) = self._waiting.popitem(last=False)
+            self._book(oldest.owner.kind).events["over_limit"] += 1
         self._asked.set()
 
     async def run(self) -> None:
@@ -76,13 +89,13 @@ class OwnerLookup:
             if not self._waiting:
                 self._asked.clear()
                 continue
-            uid, (question, _) = next(iter(self._waiting.items()))
-            book = self.books[PATHS[question.owner.kind][0]]
+            question, _ = next(iter(self._waiting.values()))
+            book = self._book(question.owner.kind)
             try:
-                self._keep(uid, await self._answer(question, book))
+                self._keep(question, await self._answer(question, book))
                 self.backoff.attempts = 0
             except ApiError as failure:
-                await self._postpone(uid, failure, book)
+                await self._postpone(question, failure, book)
 
     async def _answer(self, question: Question, book: WatchBook) -> tuple[Owner, ...] | None:
         """Empty: nothing owns it. None: that object is no more, another has its name."""
@@ -101,23 +114,29 @@ class OwnerLookup:
         outer = owner_of(metadata)
         return () if outer is None else (outer,)
 
-    def _keep(self, uid: str, answer: tuple[Owner, ...] | None) -> None:
-        question, pods = self._waiting.pop(uid)
-        self._answers[uid] = answer
+    def _keep(self, question: Question, owners: tuple[Owner, ...] | None) -> None:
+        uid = question.owner.uid
+        self._answers[uid] = Answer(question.owner.kind, owners)
+        self._book(question.owner.kind).objects += 1
         if len(self._answers) > KEPT_OWNERS:
-            self._answers.popitem(last=False)
-        self.books[PATHS[question.owner.kind][0]].objects = len(self._answers)
+            _, oldest = self._answers.popitem(last=False)
+            self._book(oldest.kind).objects -= 1
+        _, pods = self._waiting.pop(uid, (question, {}))
         for pod in pods.values():
             self.found(pod)
 
-    async def _postpone(self, uid: str, failure: ApiError, book: WatchBook) -> None:
+    def _book(self, kind: str) -> WatchBook:
+        return self.books[PATHS[kind][0]]
+
+    async def _postpone(self, question: Question, failure: ApiError, book: WatchBook) -> None:
         """What is not there any more stays unanswered; for the rest others go first."""
         book.requests[failure.outcome.value] += 1
         if failure.outcome in GIVEN_UP:
-            self._keep(uid, None)
+            self._keep(question, None)
             return
         book.failed(failure)
         book.waits += 1
-        self._waiting.move_to_end(uid)
+        if question.owner.uid in self._waiting:
+            self._waiting.move_to_end(question.owner.uid)
         refused = REFUSED_SECONDS * self.pace.scale if failure.outcome is Outcome.REFUSED else 0.0
         await asyncio.sleep(self.backoff.next_wait(max(refused, failure.retry_after)))

@@ -223,6 +223,8 @@ class Reflector:
             self._change(event.type, event.object)
             if self._seen is None:
                 self._version = _version_of(event.object) or self._version
+        else:
+            self.book.events["unknown"] += 1
         self._unreadable = 0
 
     def _mark(self, raw: msgspec.Raw) -> None:

@@ -88,9 +88,8 @@ class RuntimeLookup:
                 self._change.notify()
 
     def counters(self) -> Mapping[str, int]:
-        """Containers by what became of their look-up (found, found_late: not at the
-        first try, not_found, overflowed, failed) and files that could not be used
-        (unreadable, special, too_large, malformed)."""
+        """Containers by what became of their look-up (found; found_late: not at the first try; not_found, overflowed, failed) and
+        files that could not be used (unreadable, special, too_large, malformed)."""
         return {**self._outcomes, **self._files.refused}
 
     def discards(self) -> Mapping[str, int]:

@@ -41,6 +41,8 @@ TRACKING = Path("/proc/sys/net/netfilter/nf_conntrack_max")
 NOT_TRACKING = (
     "nothing tracks connections on this node (nf_conntrack is not loaded), so no address is rewritten; looked for again"
 )
+SILENT = "the kernel does not tell what begins and ends, so only connections older than the agent are known"
+SILENT_REMEDY = "sysctl net.netfilter.nf_conntrack_events=1"
 TRY_AGAIN_AFTER_NS = 30 * NANOSECONDS
 DATAGRAMS_PER_READ = 8192
 TABLE_DATAGRAMS_PER_READ = 64  # of some hundred connections each
@@ -111,7 +113,15 @@ class ConntrackSource:
             log.warning("%s cannot run: %s %s", PROBE, error.cause, error.remedy)
             self._refuse(error)
             return
-        self._status = ProbeStatus(PROBE, QUESTION, ProbeState.RUNNING, hooks)
+        notes = (f"{SILENT}: {SILENT_REMEDY}",) if self._is_silent() else ()
+        self._status = ProbeStatus(PROBE, QUESTION, ProbeState.RUNNING, hooks, notes=notes)
+
+    def _is_silent(self) -> bool:
+        """Whether events are switched off; not when it cannot be told."""
+        try:
+            return (self._tracking.parent / "nf_conntrack_events").read_text().strip() == "0"
+        except OSError:
+            return False
 
     def _probe_table(self, table: socket.socket) -> None:
         """Asks for the table the first time; what is refused is refused at once."""

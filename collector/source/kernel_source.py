@@ -219,10 +219,10 @@ class KernelSource:
     def statuses(self) -> list[ProbeStatus]:
         with self._lock:
             running = {probe.probe.name: probe for probe in self._loaded}
-            return [
-                replace(status, costs=self._costs(running[name]), notes=running[name].notes()) if name in running else status
-                for name, status in self._statuses.items()
-            ]
+            return [self._now(status, running[name]) if name in running else status for name, status in self._statuses.items()]
+
+    def _now(self, status: ProbeStatus, probe: LoadedProbe) -> ProbeStatus:
+        return replace(status, costs=self._costs(probe), notes=probe.notes(), libraries=probe.libraries())
 
     def _costs(self, probe: LoadedProbe) -> tuple[ProgramCost, ...]:
         assert self._libbpf is not None

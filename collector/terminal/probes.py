@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     console = make_console()
     console.print(make_table(PROBE_COLUMNS, probes, console.width))
     print_refusals(console, probes)
+    print_notes(console, probes)
     books = [{"probe": probe["probe"], **book} for probe in probes for book in probe["books"]]
     if books:
         console.print()
@@ -61,6 +62,16 @@ def print_refusals(console: Console, probes: list[dict[str, Any]]) -> None:
     for probe in probes:
         if probe["cause"]:
             console.print(Text(printable(f"{probe['probe']}: {probe['cause']} {probe['remedy'] or ''}".strip()), NOTICE))
+
+
+def print_notes(console: Console, probes: list[dict[str, Any]]) -> None:
+    """Which libraries are hooked, and what a running probe cannot see."""
+    for probe in probes:
+        for library in probe.get("libraries", ()):
+            used = f"{library['processes']} processes" if library["processes"] != 1 else "1 process"
+            console.print(Text(printable(f"{probe['probe']}: {library['path']}, {used}"), DIM))
+        for note in probe.get("notes", ()):
+            console.print(Text(printable(f"{probe['probe']}: {note}"), NOTICE))
 
 
 def losses(book: Record) -> dict[str, int]:

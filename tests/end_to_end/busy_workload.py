@@ -11,10 +11,44 @@ import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import closing
+
+
+def frame(kind: int, flags: int, stream: int, content: bytes) -> bytes:
+    return len(content).to_bytes(3) + bytes((kind, flags)) + stream.to_bytes(4) + content
+
+
+def fields(*pairs: tuple[bytes, bytes]) -> bytes:
+    """Literals without a table, RFC 7541, 6.2.2."""
+    return b"".join(b"\0" + bytes((len(name),)) + name + bytes((len(value),)) + value for name, value in pairs)
+
+
+def call_bytes(path: bytes) -> bytes:
+    head = fields((b":method", b"POST"), (b":scheme", b"http"), (b":path", path), (b"content-type", b"application/grpc"))
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"")
+    return preface + frame(1, 4, 1, head) + frame(0, 1, 1, bytes(5))
+
+
+def answer_bytes(status: bytes) -> bytes:
+    head = fields((b":status", b"200"), (b"content-type", b"application/grpc"))
+    return frame(4, 0, 0, b"") + frame(1, 4, 1, head) + frame(1, 5, 1, fields((b"grpc-status", status)))
+
 
 ADDRESS = "127.0.0.1"
 RESET_AT_CLOSE = struct.pack("ii", 1, 0)
+TALKS = (  # what is asked and answered over one connection: HTTP, Redis, gRPC
+    (
+        (b"GET /users/1000 HTTP/1.1\r\nHost: shop\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+        (b"GET /broken HTTP/1.1\r\nHost: shop\r\n\r\n", b"HTTP/1.1 503 Unavailable\r\nContent-Length: 0\r\n\r\n"),
+    ),
+    (
+        (b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n", b"$1\r\nb\r\n"),
+        (b"*2\r\n$3\r\nGET\r\n$1\r\nc\r\n", b"-WRONGTYPE no\r\n"),
+    ),
+    ((call_bytes(b"/shop.Cart/Add"), answer_bytes(b"0")),),
+    ((call_bytes(b"/shop.Cart/Pay"), answer_bytes(b"14")),),
+)
 NAMES = ("known.test", "missing.test", "silent.test")
 
 
@@ -78,6 +112,28 @@ def exchange(port: int, reset: bool) -> None:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
 
 
+def read(connection: socket.socket, size: int) -> None:
+    while size > 0:
+        size -= len(connection.recv(size)) or size
+
+
+def serve_talk(server: socket.socket, talk: Sequence[tuple[bytes, bytes]]) -> None:
+    while True:
+        connection, _ = server.accept()
+        with connection:
+            for asked, answered in talk:
+                read(connection, len(asked))
+                connection.sendall(answered)
+            connection.recv(1)
+
+
+def converse(port: int, talk: Sequence[tuple[bytes, bytes]]) -> None:
+    with closing(socket.create_connection((ADDRESS, port))) as client:
+        for asked, answered in talk:
+            client.sendall(asked)
+            read(client, len(answered))
+
+
 def be_refused(port: int) -> None:
     with closing(socket.socket()) as client:
         client.connect_ex((ADDRESS, port))
@@ -103,6 +159,9 @@ def main() -> None:
     port, name_port, nobody = server.getsockname()[1], names.getsockname()[1], unused_port()
     threading.Thread(target=echo, args=[server], daemon=True).start()
     threading.Thread(target=serve_names, args=[names], daemon=True).start()
+    talkers = [(listening(), talk) for talk in TALKS]
+    for talker in talkers:
+        threading.Thread(target=serve_talk, args=talker, daemon=True).start()
     print(name_port, flush=True)
     sys.stdin.readline()
     with closing(socket.create_connection((ADDRESS, port))) as kept:
@@ -112,6 +171,8 @@ def main() -> None:
             kept.recv(100)
             for reset in (False, True):
                 exchange(port, reset)
+            for talker, talk in talkers:
+                converse(talker.getsockname()[1], talk)
             be_refused(nobody)
             send_to_nobody(nobody)
             for name in NAMES:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import pytest
@@ -24,29 +25,40 @@ NODES = ("node-1", "node-2", "node-3")
 TOKEN = "token-of-this-test"
 
 
-@contextmanager
-def replaying(**more: str) -> Iterator[list[str]]:
-    """Addresses of one agent for each node."""
+class Fleet(NamedTuple):
+    """agents: their addresses. receiver: where they all push to."""
+
+    agents: list[str]
+    receiver: HttpReceiver
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[Fleet]:
+    """One agent for each node, started side by side."""
     words = [sys.executable, "-m", "collector", "replay", str(RECORDING), "--serve", "--listen", "127.0.0.1:0"]
     with ExitStack() as stack:
-        found = []
+        receiver = stack.enter_context(http_receiver())
+        same = {"HONEYGUIDE_TOKEN": TOKEN, "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.address, "OTEL_METRIC_EXPORT_INTERVAL": "500"}
+        started = []
         for node in NODES:
-            own = {"OTEL_RESOURCE_ATTRIBUTES": f"k8s.node.name={node}", "HONEYGUIDE_TOKEN": TOKEN, **more}
-            agent = stack.enter_context(
-                subprocess.Popen(words, cwd=ROOT, env={**os.environ, **own}, stdout=subprocess.PIPE, text=True)
-            )
+            environ = {**os.environ, **same, "OTEL_RESOURCE_ATTRIBUTES": f"k8s.node.name={node}"}
+            agent = subprocess.Popen(words, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True)
+            started.append(stack.enter_context(agent))
             stack.callback(agent.terminate)
-            assert agent.stdout is not None
-            found.append(next(line.split()[2].rstrip(".") for line in agent.stdout if line.startswith("Serving on ")))
-        yield found
+        yield Fleet([find_address(agent) for agent in started], receiver)
+
+
+def find_address(agent: subprocess.Popen[str]) -> str:
+    assert agent.stdout is not None
+    return next(line.split()[2].rstrip(".") for line in agent.stdout if line.startswith("Serving on "))
 
 
 @contextmanager
-def prometheus(folder: Path, targets: list[str], token: str) -> Iterator[str]:
+def prometheus(folder: Path, targets: list[str]) -> Iterator[str]:
     program = shutil.which("prometheus")
     if program is None:
         pytest.skip("prometheus is not installed")
-    (folder / "token").write_text(token)
+    (folder / "token").write_text(TOKEN)
     job = {"job_name": "honeyguide", "authorization": {"credentials_file": str(folder / "token")}}
     places = [{"targets": [target.removeprefix("http://") for target in targets]}]
     configuration = {"global": {"scrape_interval": "1s"}, "scrape_configs": [{**job, "static_configs": places}]}
@@ -70,30 +82,23 @@ def ask(url: str, expression: str) -> dict[str, float]:
     return {one["metric"].get("instance", ""): float(one["value"][1]) for one in answer["data"]["result"]}
 
 
-def test_prometheus_keeps_agents_apart_and_none_answers_without_the_token(tmp_path: Path) -> None:
-    with replaying() as agents:
-        names = {agent.removeprefix("http://") for agent in agents}
-        with prometheus(tmp_path, agents, TOKEN) as url:
-            wait_for(lambda: ask(url, "up == 1").keys() == names, 60)
-            rows = "sum by (instance) (honeyguide_pipeline_rows_total)"
-            wait_for(lambda: ask(url, rows).keys() == names, 60)
-            assert len(set(ask(url, rows).values())) == 1
-            total = "sum(honeyguide_pipeline_rows_total)"
-            assert ask(url, total)[""] == 3 * next(iter(ask(url, rows).values()))
-        other = tmp_path / "other"
-        other.mkdir()
-        with prometheus(other, agents, "wrong-token") as url:
-            wait_for(lambda: ask(url, "up == 0").keys() == names, 60)
+def test_prometheus_keeps_agents_apart_and_none_answers_without_the_token(fleet: Fleet, tmp_path: Path) -> None:
+    names = {agent.removeprefix("http://") for agent in fleet.agents}
+    with prometheus(tmp_path, fleet.agents) as url:
+        wait_for(lambda: ask(url, "up == 1").keys() == names, 60)
+        rows = "sum by (instance) (honeyguide_pipeline_rows_total)"
+        wait_for(lambda: ask(url, rows).keys() == names, 60)
+        assert len(set(ask(url, rows).values())) == 1
+        total = "sum(honeyguide_pipeline_rows_total)"
+        assert ask(url, total)[""] == 3 * next(iter(ask(url, rows).values()))
+    for headers in ({}, {"Authorization": "Bearer wrong-token"}):
+        assert {httpx.get(f"{agent}/metrics", headers=headers).status_code for agent in fleet.agents} == {401}
 
 
-def test_an_otlp_endpoint_tells_agents_apart_by_their_node() -> None:
-    with (
-        http_receiver() as receiver,
-        replaying(OTEL_EXPORTER_OTLP_ENDPOINT=receiver.address, OTEL_METRIC_EXPORT_INTERVAL="500"),
-    ):
-        wait_for(lambda: set(series_by_node(receiver)) == set(NODES), 60)
-        wait_for(lambda: len(set(series_by_node(receiver).values())) == 1, 60)
-    assert min(series_by_node(receiver).values()) > 10
+def test_an_otlp_endpoint_tells_agents_apart_by_their_node(fleet: Fleet) -> None:
+    wait_for(lambda: set(series_by_node(fleet.receiver)) == set(NODES), 60)
+    wait_for(lambda: len(set(series_by_node(fleet.receiver).values())) == 1, 60)
+    assert min(series_by_node(fleet.receiver).values()) > 10
 
 
 def series_by_node(receiver: HttpReceiver) -> Counter[str]:

@@ -24,7 +24,7 @@ ROOMS: Mapping[str, set[str]] = {
     "api": {"store"},
     "kubernetes": set(),
     "terminal": set(),
-    "doctor": {"source", "catalog", "runtimes", "kubernetes"},
+    "doctor": {"source", "catalog", "runtimes", "kubernetes", "export"},
     "workshop": {"source", "catalog", "decode", "aggregate", "terminal"},
     "commands": set(),
 }

@@ -75,7 +75,18 @@ class RecordedAgent:
         hook = HookStatus("state changes", "state_change", "tp_btf/inet_sock_set_state")
         cost = ProgramCost("state_change", 2_500_000_000, 1000)
         refused = ProbeStatus("udp", "Who?", ProbeState.REFUSED, cause="no cgroup", remedy="mount it")
-        return [ProbeStatus("tcp", "Which connections?", ProbeState.RUNNING, (hook,), costs=(cost,)), refused]
+        return [
+            ProbeStatus(
+                "tcp",
+                "Which connections?",
+                ProbeState.RUNNING,
+                (hook,),
+                costs=(cost,),
+                notes=("3 processes are not ours to look at",),
+                libraries={"/usr/lib/libssl.so.3": 1, "/opt/lib\x1b[31m.so": 12},
+            ),
+            refused,
+        ]
 
     def books(self) -> Sequence[Book]:
         return [Book("tcp", "state_changes", 10, 6, 3, 0, {"ring_full": 1}, delivered=True, decoded=6)]

@@ -60,6 +60,8 @@ def test_probes_tell_hooks_books_costs_causes_and_remedies(client: httpx.Client)
     answer = get(client, "/probes")
     ProbesAnswer.model_validate(answer, strict=True)
     tcp, udp = answer["probes"]
+    assert tcp["libraries"][0] == {"path": "/usr/lib/libssl.so.3", "processes": 1}
+    assert (tcp["notes"], udp["notes"], udp["libraries"]) == (["3 processes are not ours to look at"], [], [])
     assert tcp["books"][0]["dropped"] == {"ring_full": 1}
     assert (tcp["books"][0]["lost"], tcp["books"][0]["balanced"]) == (1, True)
     assert tcp["costs"] == [{"program": "state_change", "run_time_seconds": 2.5, "runs": 1000}]

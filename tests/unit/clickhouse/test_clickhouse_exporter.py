@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -14,6 +15,7 @@ import pytest
 from clickhouse_double import ClickHouseDouble, Handler, clickhouse_double
 from clickhouse_rows import ORIGIN, START, MadeFeed, ended_flows, open_flows
 from otlp_receiver import wait_for
+from throwaway_certificates import make_certificates
 
 from collector.errors import SettingsError
 from collector.export import clickhouse
@@ -208,6 +210,28 @@ def test_the_end_comes_in_time_whatever_the_server_does(double: ClickHouseDouble
     assert sums(exporter) == 10
 
 
+def test_a_connection_that_is_reset_within_an_answer_is_one_more_failure(double: ClickHouseDouble) -> None:
+    left = [4]
+
+    def reset(handler: Handler) -> None:
+        if left[0] <= 0:
+            handler.take()
+            return
+        left[0] -= 1
+        handler.close_connection = True
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n25")
+        handler.wfile.flush()
+        time.sleep(0.05)
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        handler.connection.close()
+
+    double.behave = reset
+    with exporting(double.url) as (exporter, feed):
+        feed.put(ended_flows(10))
+        wait_for(lambda: exporter.status().delivered == {"flows": 10})
+    assert double.rows["flows"] == 10
+
+
 def test_what_answers_but_is_no_clickhouse_gets_no_rows(double: ClickHouseDouble, caplog: pytest.LogCaptureFixture) -> None:
     double.version = "<html>hello</html>"
     with exporting(double.url) as (exporter, feed):
@@ -234,6 +258,26 @@ def test_a_folder_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
     exporter = ClickHouseExporter(ClickHouseSettings("http://127.0.0.1:1/", spool_folder=tmp_path / "file"), ORIGIN, MadeFeed())
     with pytest.raises(SettingsError, match="clickhouse_spool_folder"):
         exporter.start()
+
+
+def test_over_tls_only_a_server_with_a_known_certificate_gets_rows(tmp_path: Path) -> None:
+    made = make_certificates(tmp_path / "certificates")
+    with clickhouse_double((made.server, made.server_key)) as double:
+        with exporting(double.url, ca_file=made.authority) as (exporter, feed):
+            feed.put(ended_flows(10))
+            wait_for(lambda: exporter.status().delivered == {"flows": 10})
+        with exporting(double.url) as (exporter, feed):
+            feed.put(ended_flows(10))
+            wait_for(lambda: exporter.status().retried.get("tls"))
+    assert double.rows["flows"] == 10
+
+
+def test_a_file_without_authorities_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("")
+    for path, reason in ((tmp_path / "empty", "no certificates"), (tmp_path / "none", "No such file")):
+        exporter = ClickHouseExporter(ClickHouseSettings("https://127.0.0.1:1/", ca_file=path), ORIGIN, MadeFeed())
+        with pytest.raises(SettingsError, match=reason):
+            exporter.start()
 
 
 def test_open_flows_are_told_by_their_increase(double: ClickHouseDouble) -> None:

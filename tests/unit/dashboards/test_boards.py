@@ -38,8 +38,8 @@ def expressions(board: dict[str, Any]) -> Iterator[str]:
             yield variable["query"]
 
 
-def test_both_boards_are_committed() -> None:
-    assert list(BOARDS) == ["agent.json", "network.json"]
+def test_all_boards_are_committed() -> None:
+    assert list(BOARDS) == ["agent.json", "network.json", "requests.json"]
 
 
 def test_committed_boards_are_in_step_with_their_source() -> None:

@@ -3,11 +3,13 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pytest
 from exchange_rows import CLIENT, SERVER, exchange_batch, exchange_row
 from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.batch import Batch, Rows
+from collector.decode import request_record
 from collector.decode.exchanges import ExchangeDecoder
 from collector.decode.http_exchanges import many_requests_in
 from collector.decode.http_responses import status_after_interim
@@ -156,3 +158,19 @@ def test_login_that_was_captured_in_part_is_recognised() -> None:
     first = exchange_row(len(login).to_bytes(3, "little") + b"\1" + login, b"\7\0\0\2\0\0\0\2\0\0\0")
     asked = exchange_row(b"\x0b\0\0\0\3DROP TABLE", b"\7\0\0\1\0\0\0\2\0\0\0", started=5000)
     assert described(first, asked)[0][:1] == ("DROP",)
+
+
+def test_paths_without_end_are_told_and_forgotten_by_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that are still about keep the words they had."""
+    monkeypatch.setattr(request_record, "RESOURCES_MAX", 1000)
+    decoder = ExchangeDecoder()
+    first: Batch | None = None
+    for start in range(0, 3000, 100):
+        paths = [f"/item{number}" for number in range(start, start + 100)]
+        (batch,) = decoder.decode(exchange_batch(*(exchange_row(asked(path), ANSWER) for path in paths)))
+        first = first or batch
+        assert words(batch, "resource") == paths
+        assert len(batch.schema.field("resource").names) <= 1000
+    assert first is not None
+    assert words(first, "resource")[:2] == ["/item0", "/item1"]
+    assert decoder.counters()["resources_over"] == 0

@@ -6,7 +6,7 @@ import pytest
 
 from collector.cluster_facts import FactSource
 from collector.enrich import pod_table
-from collector.enrich.identity import Identities
+from collector.enrich.identity import Identities, build_identities
 from collector.workload import Workload
 from enrich.batches import ONE, POD_PATH, TWO, UID, cgroups
 from enrich.cluster_samples import container, known, learnt, pod
@@ -47,8 +47,7 @@ def test_restarted_container_is_another_one_of_the_same_name() -> None:
     identities.cluster.learn([learnt(after, 9)])
     second = see(identities, 51, POD_PATH.replace(ONE, TWO))
     assert first != second
-    assert named(identities, first)[0] == named(identities, second)[0] == "cart"
-    assert named(identities, second) == ("cart", f"pod-{UID}", "server")
+    assert named(identities, first) == named(identities, second) == ("cart", f"pod-{UID}", "server")
 
 
 def test_runtime_names_a_pod_until_the_api_server_does() -> None:
@@ -69,9 +68,9 @@ def test_equal_templates_are_kept_once() -> None:
     assert len({id(one.template) for one in kept if one}) == 1
 
 
-def test_pods_for_which_there_is_no_room_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pod_table, "PODS", 2)
-    identities = known(*(learnt(pod(f"uid-{number}", f"10.0.0.{number}")) for number in range(1, 5)))
+def test_pods_for_which_there_is_no_room_are_counted() -> None:
+    identities = build_identities(maximum_objects=2)
+    identities.cluster.learn([learnt(pod(f"uid-{number}", f"10.0.0.{number}")) for number in range(1, 5)])
     assert len(identities.cluster.pods) == 2
     assert identities.counters()["pods_refused"] == 2
 

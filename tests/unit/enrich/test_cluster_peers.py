@@ -240,6 +240,7 @@ def test_many_holders_of_one_address_are_bounded() -> None:
         fact = pod(f"{number:08x}-5f60-4718-8293-a4b5c6d7e8f9", "10.0.0.5", started=number * 10 + 1)
         cluster.learn(learnt(fact, number * 10 + 2), learnt(fact, number * 10 + 9, gone=True))
     assert len(cluster.identities.cluster.holders.history(address("10.0.0.5"))) == 8
+    assert cluster.who("10.0.0.5", 105) == PRIVATE, "who had it then is forgotten"
     assert cluster.who("10.0.0.5", 495)[1].startswith("pod-00000031")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.batch import Batch
@@ -271,6 +271,7 @@ ROWS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(ROWS, max_size=8), max_size=4))
 def test_every_row_has_a_peer_unless_it_has_no_remote_address(batches: list[list[dict[str, Any]]]) -> None:
     node = Node()

@@ -10,6 +10,7 @@ import pytest
 
 from collector.address_translation import CREATED, DESTROYED, EXISTING, SCHEMA, TABLE_READ
 from collector.batch import Batch, BatchKind
+from collector.cluster_facts import FactChange, Pod, Service, ServicePort
 from collector.enrich.enrichers import build_enrichers
 from collector.enrich.identity import build_identities
 from collector.enrich.names import NameTable
@@ -200,6 +201,25 @@ def test_both_ends_of_a_translated_connection_know_each_other() -> None:
     assert node.peers(batch) == [OTHER_UID, UID]
     assert node.enrichers[1].translated == 2
     assert batch["remote_port"].tolist() == [80, 40000]  # the row still says what its socket sees
+
+
+def test_a_pod_of_another_node_is_named_behind_the_service() -> None:
+    node = Node()
+    node.identities.cluster.learn(
+        [
+            FactChange(Pod("uid-7", "cart-x2x8q", "shop", addresses=(packed("10.2.0.7"),))),
+            FactChange(
+                Service("uid-s", "cart", "shop", cluster_addresses=(packed("10.96.0.1"),), ports=(ServicePort("tcp", 80),))
+            ),
+        ]
+    )
+    assert node.peers(tcp(both_ends()[0])) == ["cart"]
+    node.translations.learn(news(dnat()))
+    batch = tcp(both_ends()[0])
+    node.peers(batch)
+    assert node.identities.workload(int(batch["peer"][0])).pod_uid == "uid-7"
+    node.translations.learn(news(dnat("10.2.0.99|8080", at=2 * SECOND)))
+    assert node.peers(tcp(both_ends()[0] | {"opened_at": 2 * SECOND})) == ["cart"]  # nobody is known behind it
 
 
 def test_a_service_with_nobody_known_behind_it_keeps_its_name() -> None:

@@ -125,6 +125,18 @@ def test_a_client_certificate_of_a_kubeconfig_says_who_we_are(cluster: ApiServer
 NO_CREDENTIAL = "no ExecCredential"
 
 
+def test_a_client_certificate_that_is_refused_is_read_again(cluster: ApiServerDouble, tmp_path: Path) -> None:
+    stranger, files = make_certificates(tmp_path / "stranger"), (tmp_path / "mine.crt", tmp_path / "mine.key")
+    for path, source in zip(files, (stranger.client, stranger.client_key), strict=True):
+        path.write_bytes(source.read_bytes())
+    user = {"client-certificate": str(files[0]), "client-key": str(files[1])}
+    with watching(cluster, access=access_by(cluster, user)) as watched:
+        wait_for(lambda: watched.status().requests.get("tls"))
+        for path, source in zip(files, (cluster.certificates.client, cluster.certificates.client_key), strict=True):
+            path.write_bytes(source.read_bytes())
+        wait_for(watched.synced)
+
+
 def write_plugin(folder: Path, text: str) -> str:
     path = folder / "plug-in"
     path.write_text(f"#!/bin/sh\n{text}\n")

@@ -143,6 +143,16 @@ def test_one_object_that_cannot_be_read_spoils_no_other(cluster: ApiServerDouble
         assert watched.status().events["unreadable"] == 1
 
 
+def test_events_of_a_kind_that_is_not_known_are_counted(cluster: ApiServerDouble) -> None:
+    names = fill(cluster, 1)
+    with watching(cluster) as watched:
+        wait_for(watched.synced)
+        cluster.misbehave(say("pods", b'{"type":"TELEPORTED","object":{}}\n'))
+        cluster.interrupt("pods", "end")
+        wait_for(lambda: watched.status().events.get("unknown") == 1)
+        assert watched.sink.names() == names
+
+
 def test_events_and_lists_that_are_nested_too_deeply_end_no_watch(cluster: ApiServerDouble) -> None:
     names, deep = fill(cluster, 2), b"[" * 50_000
     cluster.misbehave(say("pods", b'{"type":"ADDED","object":' + deep + b"\n"), say("pods", deep, "list"))

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from api_server_double import ApiServerDouble
-from cluster_objects import endpoint, endpoint_slice, node, owner, pod, replica_set, service, uid_of
+from cluster_objects import endpoint, endpoint_slice, job, node, owner, pod, replica_set, service, uid_of
 from cluster_sink import watching
 from otlp_receiver import wait_for
 
@@ -146,6 +146,23 @@ def test_where_replica_sets_may_not_be_read_the_names_form_stands_in(cluster: Ap
         wait_for(lambda: watched.status("replicasets").state is WatchState.REFUSED)
         assert [one.name for one in owners_of(watched.sink.named("web-1"))] == ["web-6d4", "web"]
         assert "replicasets" in watched.status("replicasets").remedy
+
+
+def test_questions_that_nobody_answers_do_not_pile_up(cluster: ApiServerDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.kubernetes.owner_lookup.KEPT_QUESTIONS", 3)
+    cluster.forbidden = {("get", "jobs")}
+    for number in range(8):
+        cluster.put(
+            "pods", pod(f"job-{number}-x", owned_by=owner("Job", f"job-{number}", uid_of("Job", "default", f"job-{number}")))
+        )
+    for number in range(8):
+        cluster.put("jobs", job(f"job-{number}", "nightly"))
+    with watching(cluster) as watched:
+        wait_for(lambda: watched.synced() and watched.status("jobs").state is WatchState.REFUSED)
+        assert watched.status("jobs").events["over_limit"] == 5
+        cluster.forbidden = set()
+        wait_for(lambda: sum(kinds_of_owners(one) == ["Job", "CronJob"] for one in list(watched.sink.now.values())) == 3)
+        assert watched.status("jobs").objects == 3
 
 
 def test_more_objects_than_the_limit_are_counted_not_kept(cluster: ApiServerDouble) -> None:

@@ -100,6 +100,9 @@ def test_probes_show_books_causes_and_what_is_lost(honeyguide: Honeyguide, agent
     out = honeyguide("probes").out
     for text in ("tp_btf/inet_sock_set_state", "tcp/state_changes", "ring_full 1", "udp: no cgroup mount it"):
         assert text in out
+    for text in ("tcp: 3 processes are not ours to look at", "tcp: /usr/lib/libssl.so.3, 1 process", ".so, 12 processes"):
+        assert text in out
+    assert "\x1b[31m" not in out
     agent.state = HealthState.DEGRADED
     try:
         printed = honeyguide("probes")
