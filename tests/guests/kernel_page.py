@@ -59,18 +59,22 @@ def describe_choice(here: Sequence[Trial], taken: Sequence[Trial]) -> str:
         return "refused" if here else ""
     worst = "differs" if any(trial.outcome is Outcome.DIFFERS for trial in taken) else "exact"
     first = {trial.hook: trial.program for trial in reversed(here)}
-    others = dict.fromkeys(trial.section for trial in taken if trial.program != first[trial.hook])
+    others = list(dict.fromkeys(f"{one.program} ({one.section})" for one in taken if one.program != first[one.hook]))
+    if not others and here[0].hook not in {trial.hook for trial in taken}:
+        others = [taken[0].hook.partition(": ")[0]]  # another way of the probe as a whole
     return f"{worst}, falls back to {', '.join(others)}" if others else worst
 
 
 def write_ways(trials: Sequence[Trial], kernels: Sequence[str], reasons: list[str]) -> str:
     """One line for each alternative of each hook; new reasons go to the end of `reasons`."""
-    places = dict.fromkeys((trial.hook, trial.program, trial.section) for trial in trials)
+    places = dict.fromkeys((trial.hook, trial.section, trial.program) for trial in trials)
     rows = []
-    for hook, program, section in places:
-        cells = [describe_cell([t for t in trials if (t.program, t.kernel) == (program, kernel)], reasons) for kernel in kernels]
-        rows.append([hook, f"`{section}`", *cells])
-    return write_table(["hook", "way", *(series_of(kernel) for kernel in kernels)], rows)
+    for place in places:
+        here = [trial for trial in trials if (trial.hook, trial.section, trial.program) == place]
+        cells = [describe_cell([trial for trial in here if trial.kernel == kernel], reasons) for kernel in kernels]
+        hook, section, program = place
+        rows.append([hook, f"`{section}`", program, *cells])
+    return write_table(["hook", "where", "program", *(series_of(kernel) for kernel in kernels)], rows)
 
 
 def describe_cell(trials: Sequence[Trial], reasons: list[str]) -> str:
