@@ -82,7 +82,7 @@ class ClusterPeers:
         places, inverse = asked.distinct()
         timelines = [self._timeline(place) for place in places]
         known = np.array([bool(timeline) for timeline in timelines])
-        rows = np.flatnonzero(known[inverse])
+        rows = self._fill_simple(asked, timelines, inverse, np.flatnonzero(known[inverse]), numbers)
         if not len(rows):
             return numbers
         order = rows[np.argsort(inverse[rows], kind="stable")]
@@ -90,6 +90,23 @@ class ClusterPeers:
         for owner, group in zip(owners.tolist(), np.split(order, starts[1:]), strict=True):
             numbers[group] = self._answer(timelines[owner], asked.opened_at[group])
         return numbers
+
+    def _fill_simple(
+        self, asked: Question, timelines: list[list[Answer]], inverse: Column, rows: Column, numbers: Column
+    ) -> Column:
+        """Fills in the rows about places that had one holder all the time; the rows that are left."""
+        only = [answers[0] if len(answers) == 1 else None for answers in timelines]
+        simple = np.array([answer is not None for answer in only])
+        since = np.array([answer.since if answer else 0 for answer in only], np.uint64)
+        mine = rows[simple[inverse[rows]]]
+        mine = mine[asked.opened_at[mine] >= since[inverse[mine]]]
+        of_place = np.zeros(len(timelines), np.int32)
+        for place in np.unique(inverse[mine]).tolist():
+            answer = only[place]
+            of_place[place] = self._identities.number_of(answer.key) if answer and answer.key else UNKNOWN
+        numbers[mine] = of_place[inverse[mine]]
+        left: Column = rows[~simple[inverse[rows]]]
+        return left
 
     def service_named(self, name: str) -> int | None:
         """The number of the service that exists in name only (ExternalName), if that is its DNS name."""
