@@ -211,12 +211,15 @@ def test_protocols_have_ports_of_their_own() -> None:
 
 def test_slices_name_pods_of_which_nothing_else_is_told() -> None:
     cluster = Cluster(learnt(endpoints("db", ("10.0.0.5", A), ("10.0.0.6", B))))
-    assert cluster.who("10.0.0.5", 9) == pod_named(A)
-    cluster.learn(learnt(endpoints("db", ("10.0.0.6", B)), 10))
-    assert [cluster.who("10.0.0.5", at) for at in (9, 11)] == [pod_named(A), PRIVATE]
-    assert cluster.who("10.0.0.6", 11) == pod_named(B)
-    cluster.learn(learnt(pod(B, deployment="db")))
-    assert cluster.who("10.0.0.6", 11) == ("pod", "db"), "metadata without addresses"
+    (number,) = cluster.numbers(to("10.0.0.5", 9))
+    assert cluster.read(number) == ("pod", "db"), "for whom it works, as far as is known"
+    assert cluster.identities.workload(number).pod_name == f"pod-{A}"
+    cluster.learn(learnt(endpoints("all", ("10.0.0.5", A))))
+    assert cluster.read(number) == ("pod", "all"), "the same name whichever slice came first"
+    cluster.learn(learnt(endpoints("all"), 10), learnt(endpoints("db", ("10.0.0.6", B)), 10))
+    assert [cluster.who("10.0.0.5", at)[0] for at in (9, 11)] == ["pod", "network"]
+    cluster.learn(learnt(pod(B, deployment="store")))
+    assert cluster.who("10.0.0.6", 11) == ("pod", "store"), "metadata without addresses"
 
 
 def test_name_that_stands_for_an_external_service_is_that_service() -> None:
