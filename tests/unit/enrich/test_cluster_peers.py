@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from collector.cluster_facts import FactChange
+from collector.cluster_facts import ContainerFact, FactChange, FactSource
+from collector.enrich import cluster_peers
 from collector.enrich.enrichers import build_enrichers
 from collector.enrich.identity import Identities
 from collector.enrich.names import NameTable
@@ -149,6 +150,26 @@ def test_rows_recorded_before_the_facts_get_the_name_of_who_held_the_address_the
     cluster.learn(learnt(pod(A, "10.0.0.5", started=4), 7), learnt(pod(B, "10.0.0.7", started=6), 8))
     assert cluster.read(early) == pod_named(A)
     assert cluster.read(alone) == PRIVATE, "that pod began later"
+
+
+def test_waiting_for_news_is_bounded_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_peers, "WAITING", 2)
+    cluster = Cluster(learnt(node("node-1", "192.168.0.1")))
+    first, second = cluster.numbers(to("10.0.0.5", 5), to("10.0.0.6", 5))
+    (plain,) = cluster.numbers(to("10.0.0.8", 5))
+    assert len({first, second, plain}) == 3, "there is no room to wait for one more"
+    assert cluster.numbers(to("10.0.0.5", 70)) == [plain], "a minute later nobody waits"
+    assert cluster.numbers(to("10.0.0.9", 80)) != [plain], "there is room again"
+    assert cluster.identities.is_gone_peer(first), "its series may be folded"
+    assert not cluster.identities.is_gone_peer(plain)
+    cluster.learn(learnt(pod(A, "10.0.0.5", started=4), 90))
+    assert cluster.read(first) == PRIVATE, "the news came too late"
+    assert cluster.who("10.0.0.5", 91) == pod_named(A)
+
+
+def test_containers_without_pods_are_no_reason_to_wait() -> None:
+    cluster = Cluster(learnt(ContainerFact(ONE, "web"), source=FactSource.RUNTIME))
+    assert len(set(cluster.numbers(to("10.0.0.5", 5), to("10.0.0.6", 5)))) == 1
 
 
 def test_host_network_pods_are_never_told_by_an_address() -> None:
