@@ -40,6 +40,7 @@ RUN apt-get update && \
     rm -rf /var/lib/apt/lists/*
 COPY --from=environment /opt/honeyguide /opt/honeyguide
 COPY --from=probes /src/probes /usr/share/honeyguide/probes
+COPY examples /usr/share/honeyguide/examples
 ENV PATH=/opt/honeyguide/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1
 EXPOSE 9464

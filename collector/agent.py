@@ -7,12 +7,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from collector.clock import Clock, SystemClock
 from collector.cluster_choice import choose_cluster_watch
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 SHIPPED_PROBES = (Path(__file__).resolve().parent.parent / "probes", Path("/usr/share/honeyguide/probes"))
 HOUSEKEEPING_SECONDS = 2.0
+EXPORTERS_SECONDS = 2.0  # to send what is left; an agent ends within 5 s
 
 
 @dataclass(slots=True)
@@ -184,15 +185,25 @@ def serve(settings: Settings, node: Node, stack: ExitStack, control: ProbeContro
     server.start()
     stack.callback(server.stop)
     node.address = server.url
-    exporter = node.start_otlp()
-    if exporter is not None:
-        stack.callback(exporter.close, 2.0)
-    spans = node.start_spans()
-    if spans is not None:
-        stack.callback(spans.close, 1.0)
-    rows = node.start_clickhouse()
-    if rows is not None:
-        stack.callback(rows.close, 1.5)
+    exporters: list[Exporter] = []
+    stack.callback(close_side_by_side, exporters, EXPORTERS_SECONDS)
+    for start in (node.start_otlp, node.start_spans, node.start_clickhouse):
+        exporter = start()
+        if exporter is not None:
+            exporters.append(exporter)
+
+
+class Exporter(Protocol):
+    def close(self, timeout_seconds: float) -> bool: ...
+
+
+def close_side_by_side(exporters: Sequence[Exporter], seconds: float) -> None:
+    """One after the other they could take longer than an agent may take to end."""
+    threads = [threading.Thread(target=one.close, args=[seconds], daemon=True) for one in exporters]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(seconds + 0.5)
 
 
 def look_up_containers(settings: Settings, node: Node, stack: ExitStack) -> None:

@@ -42,5 +42,6 @@ class SeriesSweep:
 
         self.retired.take(self.aggregator.remove_series_of(idle_since))
         self.traces.remove_series_of(idle_since)
-        self.aggregator.fold_series_of_peers(lambda number: number not in living and self.identities.is_gone_pod(number))
+        here = {number for number in living if self.identities.workload(number).kind is WorkloadKind.POD}
+        self.aggregator.fold_series_of_peers(lambda number: number not in here and self.identities.is_gone_peer(number))
         self.identities.use(self.aggregator.numbers() | self.traces.numbers(), 0)

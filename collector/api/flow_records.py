@@ -45,7 +45,7 @@ class FlowRecord(BaseModel):
     connect_seconds: float | None = text("From SYN to established, or to the failure (clients only).", 0.0004)
     local_workload: str = text("Workload of this node's end.", "cart")
     local_namespace: str = text("Its namespace, '' without one.", "shop")
-    local_kind: str = text("Its kind: pod, container, unit, process, name, network or unknown.", "pod")
+    local_kind: str = text("Its kind: pod, container, unit, process, service, node, address, name, network or unknown.", "pod")
     local_pod: str | None = text("Name of its pod.", "cart-7d9f")
     local_container: str | None = text("Name of its container.", "server")
     local_pod_uid: str | None = text("UID of its pod.", "0c8b1c5e-52d4-4a70-9e0e-5d6e6a0f7a11")

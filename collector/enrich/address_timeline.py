@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from collector.enrich.cluster import Cluster
-from collector.enrich.cluster_objects import Holder, KnownEndpoints, KnownNode, KnownPod, KnownService
+from collector.enrich.cluster_objects import FOREVER, Holder, KnownEndpoints, KnownNode, KnownPod, KnownService
 from collector.enrich.pod_intervals import Held, pod_intervals
 from collector.enrich.workload_table import WorkloadKey
 from collector.workload import WorkloadKind
 
+NOBODY = "nobody"
 Services = KnownService | KnownEndpoints
 
 
@@ -50,7 +51,8 @@ def read_timeline(cluster: Cluster, place: Place) -> list[Answer]:
     answers: list[Answer] = []
     for moment in sorted(moment for moment in moments if moment >= complete_from):
         answer = decide([one.holder for one in held if one.start <= moment < one.end], at_port, place, moment)
-        if not answers or answer.key != answers[-1].key:
+        before = answers[-1].key if answers else None
+        if moment < FOREVER and (answer.key != before or (not answers and answer.evidence != NOBODY)):
             answers.append(answer)
     return answers
 
@@ -79,7 +81,7 @@ def decide(there: Iterable[Holder], at_port: Iterable[KnownService], place: Plac
         return Answer(moment, found, "service" if found.kind is WorkloadKind.SERVICE else "several services")
     if len(nodes) == 1:
         return Answer(moment, WorkloadKey(WorkloadKind.NODE, next(iter(nodes))), "node")
-    return Answer(moment, None, f"{len(nodes)} nodes" if nodes else "nobody")
+    return Answer(moment, None, f"{len(nodes)} nodes" if nodes else NOBODY)
 
 
 def choose_service(

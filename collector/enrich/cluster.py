@@ -45,6 +45,7 @@ class Cluster:
         """Takes changes in order. What there is no room for is counted."""
         self.expected |= any(change.source is FactSource.API_SERVER for change in changes)
         for change in changes:
+            self.expected |= not isinstance(change.fact, ContainerFact)
             self._learn(change, self._boot(change.at))
 
     def describe(self, key: WorkloadKey, before: Mapping[str, str] = NO_FACTS) -> Naming | None:

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from collector.cluster_facts import ContainerRole, Endpoint, EndpointSlice, FactSource, Pod, Service
 
 FOREVER = (1 << 63) - 1
+SERVICE = "Service"  # in the place of an owner, of pods that are known by endpoint slices only
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -157,8 +158,8 @@ def keep_slice(fact: EndpointSlice, since: int) -> KnownEndpoints:
     )
 
 
-def keep_endpoint(endpoint: Endpoint, namespace: str, templates: PodTemplates, since: int) -> KnownPod:
+def keep_endpoint(endpoint: Endpoint, fact: EndpointSlice, templates: PodTemplates, since: int) -> KnownPod:
     """A pod of which an endpoint is all that is known."""
-    template = templates.share(PodTemplate(sys.intern(namespace)))
+    template = templates.share(PodTemplate(sys.intern(fact.namespace), ((SERVICE, fact.service),)))
     node = sys.intern(endpoint.node)
     return KnownPod(endpoint.pod_uid, endpoint.pod_name, template, node, (), (), None, since, 0, by_endpoint=True)

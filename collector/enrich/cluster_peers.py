@@ -21,8 +21,9 @@ from collector.workload import UNKNOWN, WorkloadKind
 PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}  # IANA protocol numbers
 MEMO_SIZE = 16_384  # addresses,
 PLACES = 256  # and ports of each, whose meaning is remembered
-WAITING = 4096  # addresses that are waited for; the one waited for longest gives way
+WAITING = 512  # addresses and ports that are waited for at a time; each takes a number, and series of its own meanwhile
 WAIT_NS = 60 * 1_000_000_000  # whoever is told later than that after the first row is nobody's news
+WAITED = 16_384  # addresses and ports that were waited for in vain, which is remembered
 NEVER_PODS = frozenset(("internet", "loopback", "multicast", "broadcast", "documentation", "reserved", "this-network"))
 SERVICE_NAME_PARTS = 3  # name.namespace.svc and the cluster's domain
 
@@ -66,6 +67,7 @@ class ClusterPeers:
         self._cluster, self._identities = cluster, identities
         self._memo: dict[bytes, dict[Place, list[Answer]]] = {}
         self._waiting: OrderedDict[Place, Waiting] = OrderedDict()
+        self._waited: OrderedDict[Place, None] = OrderedDict()
         self._of_address: dict[bytes, set[Place]] = {}
         cluster.on_address = self.tell
 
@@ -82,7 +84,7 @@ class ClusterPeers:
         places, inverse = asked.distinct()
         timelines = [self._timeline(place) for place in places]
         known = np.array([bool(timeline) for timeline in timelines])
-        rows = np.flatnonzero(known[inverse])
+        rows = self._fill_simple(asked, timelines, inverse, np.flatnonzero(known[inverse]), numbers)
         if not len(rows):
             return numbers
         order = rows[np.argsort(inverse[rows], kind="stable")]
@@ -90,6 +92,23 @@ class ClusterPeers:
         for owner, group in zip(owners.tolist(), np.split(order, starts[1:]), strict=True):
             numbers[group] = self._answer(timelines[owner], asked.opened_at[group])
         return numbers
+
+    def _fill_simple(
+        self, asked: Question, timelines: list[list[Answer]], inverse: Column, rows: Column, numbers: Column
+    ) -> Column:
+        """Fills in the rows about places that had one holder all the time; the rows that are left."""
+        only = [answers[0] if len(answers) == 1 else None for answers in timelines]
+        simple = np.array([answer is not None for answer in only])
+        since = np.array([answer.since if answer else 0 for answer in only], np.uint64)
+        mine = rows[simple[inverse[rows]]]
+        mine = mine[asked.opened_at[mine] >= since[inverse[mine]]]
+        of_place = np.zeros(len(timelines), np.int32)
+        for place in np.unique(inverse[mine]).tolist():
+            answer = only[place]
+            of_place[place] = self._identities.number_of(answer.key) if answer and answer.key else UNKNOWN
+        numbers[mine] = of_place[inverse[mine]]
+        left: Column = rows[~simple[inverse[rows]]]
+        return left
 
     def service_named(self, name: str) -> int | None:
         """The number of the service that exists in name only (ExternalName), if that is its DNS name."""
@@ -122,11 +141,15 @@ class ClusterPeers:
         for address in addresses:
             self._memo.pop(address, None)
             for place in self._of_address.pop(address, ()):
-                waiting = self._waiting.pop(place)
+                waiting = self._waiting.pop(place, None)
+                self._waited.pop(place, None)
+                if waiting is None:
+                    continue
                 timeline = read_timeline(self._cluster, place)
                 first, last = (find_answer(timeline, moment) for moment in (waiting.first, waiting.last))
                 if first is not None and last is not None and first.key == last.key and first.key is not None:
                     self._identities.name_number(waiting.number, first.key)
+                self._identities.release(waiting.number)
 
     def _timeline(self, place: Place) -> list[Answer]:
         known = self._memo.get(place.address)
@@ -156,12 +179,14 @@ class ClusterPeers:
 
     def _await(self, place: Place, name: str, first: int, last: int) -> int:
         plain = self._identities.intern(WorkloadKind.NETWORK, name)
-        if name in NEVER_PODS or self._cluster.holders.history(place.address):
+        if name in NEVER_PODS or place in self._waited or self._cluster.holders.history(place.address):
             return plain
         waiting = self._waiting.get(place)
         if waiting is None:
+            self._give_up(first)
+            if len(self._waiting) >= WAITING:
+                return plain
             waiting = Waiting(self._identities.reserve(WorkloadKey(WorkloadKind.NETWORK, name)), first, first)
-            self._make_room()
             self._waiting[place] = waiting
             self._of_address.setdefault(place.address, set()).add(place)
         if last > waiting.first + WAIT_NS:
@@ -169,12 +194,20 @@ class ClusterPeers:
         waiting.first, waiting.last = min(waiting.first, first), max(waiting.last, last)
         return waiting.number
 
-    def _make_room(self) -> None:
-        while len(self._waiting) >= WAITING:
-            place, _ = self._waiting.popitem(last=False)
-            self._of_address[place.address].discard(place)
-            if not self._of_address[place.address]:
-                del self._of_address[place.address]
+    def _give_up(self, now: int) -> None:
+        """What was waited for long enough is not waited for again."""
+        while self._waiting:
+            place = next(iter(self._waiting))
+            if self._waiting[place].first + WAIT_NS >= now:
+                break
+            self._identities.release(self._waiting.pop(place).number)
+            self._waited[place] = None
+        while len(self._waited) > WAITED:
+            place, _ = self._waited.popitem(last=False)
+            places = self._of_address.get(place.address, set())
+            places.discard(place)
+            if not places:
+                self._of_address.pop(place.address, None)
 
 
 def key_of_service(name: str, namespace: str) -> WorkloadKey:

@@ -39,6 +39,7 @@ class Identities:
         self._meanings: dict[str, CgroupMeaning | None] = {}
         self._version = 0
         self._never_named = 0
+        self._reserved: set[int] = set()
         self.rows_without_owner = 0
         self.processes = processes
 
@@ -93,11 +94,16 @@ class Identities:
         return self._workloads.number_of(key)
 
     def reserve(self, key: WorkloadKey) -> int:
-        """A number that reads as `key` for now; `name_number` may say later what it stands for."""
+        """A number that reads as `key` for now; `name_number` may say later what it stands for, until it is released."""
         self._workloads.number_of(key)
         number = self._workloads.reserve()
         self._workloads.fill(number, key)
+        self._reserved.add(number)
         return number
+
+    def release(self, number: int) -> None:
+        """It stays what it is."""
+        self._reserved.discard(number)
 
     def name_number(self, number: int, key: WorkloadKey) -> None:
         """A reserved number stands for `key` from now on, for all that was recorded with it too."""
@@ -118,10 +124,14 @@ class Identities:
             keys.add(key_of(named[0]) if named else WorkloadKey(WorkloadKind.PROCESS, process.program))
         return {one.number for one in self.workloads() if one.kind in LASTING or self._workloads.key(one.number) in keys}
 
-    def is_gone_pod(self, number: int) -> bool:
-        """Whether it is a pod, and nobody says that it exists."""
+    def is_gone_peer(self, number: int) -> bool:
+        """Whether it is a pod of which nobody says that it exists, or a number for an address that is waited for no longer."""
         key = self._workloads.key(number)
-        return key is not None and key.kind is WorkloadKind.POD and not self.cluster.pods.lives(key.pod_uid)
+        if key is None or key.kind not in (WorkloadKind.POD, WorkloadKind.NETWORK):
+            return False
+        if key.kind is WorkloadKind.POD:
+            return not self.cluster.pods.lives(key.pod_uid)
+        return number not in self._reserved and self._workloads.with_key(key) != number
 
     def counters(self) -> Mapping[str, int]:
         """What could not be kept or named, by reason, since the start."""

@@ -52,7 +52,9 @@ class Listeners:
         sockets = self._by_port.setdefault((protocol, port), {})
         known = sockets.get((netns, address))
         if known is not None:
-            known.number, known.seen_at, known.since = number or known.number, now, since
+            same = number in (UNKNOWN, known.number)  # several sockets may share a place, one of each worker
+            known.since = min(known.since, since) if same else since
+            known.number, known.seen_at = number or known.number, now
             return
         if self.count >= self.maximum:
             self._sweep(now)

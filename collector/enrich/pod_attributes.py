@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from collector.cluster_facts import ContainerFact
-from collector.enrich.cluster_objects import KnownPod, Pairs
+from collector.enrich.cluster_objects import SERVICE, KnownPod, Pairs
 from collector.enrich.workload_table import Naming
 
 RESOURCE_ANNOTATION = "resource.opentelemetry.io/"
@@ -29,7 +29,6 @@ OWNER_ATTRIBUTES = {
     "Job": "k8s.job.name",
 }
 OF_CONTAINER = ("k8s.container.name", "container.image.name", "container.image.tags", "service.version", "service.instance.id")
-SERVICE_NAME_ORDER = (*OWNER_ATTRIBUTES.values(), "k8s.pod.name", "k8s.container.name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ def service_attributes(pod: KnownPod, facts: Mapping[str, str], image: str, choi
     """service.*, and whatever else annotations with the prefix say: the first value found counts."""
     labels = dict(pod.template.labels) if choice.well_known_labels else {}
     found = {"service.namespace": pod.namespace, "service.version": image_version(image)}
-    found["service.name"] = next((facts[name] for name in SERVICE_NAME_ORDER if facts.get(name)), "")
+    found["service.name"] = next((name for name in candidates(pod, facts) if name), "")
     if facts.get("k8s.container.name"):
         found["service.instance.id"] = f"{pod.namespace}.{pod.name}.{facts['k8s.container.name']}"
     for attribute, names in WELL_KNOWN_LABELS.items():
@@ -90,6 +89,16 @@ def service_attributes(pod: KnownPod, facts: Mapping[str, str], image: str, choi
         if name.startswith(RESOURCE_ANNOTATION) and value:
             found[name.removeprefix(RESOURCE_ANNOTATION)] = value
     return found
+
+
+def candidates(pod: KnownPod, facts: Mapping[str, str]) -> Iterator[str]:
+    """Names of its service, the best first. Of a pod known by endpoint slices only, the service it stands behind is all there
+    is to say for whom it works; its own name would be another one for each pod."""
+    for attribute in OWNER_ATTRIBUTES.values():
+        yield facts.get(attribute, "")
+    yield from sorted(name for kind, name in pod.template.owners if kind == SERVICE)
+    yield facts.get("k8s.pod.name", "")
+    yield facts.get("k8s.container.name", "")
 
 
 def name_container(fact: ContainerFact, choice: NamingChoice) -> Naming:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 from collector.cluster_facts import EndpointSlice, FactSource, Pod
 from collector.enrich.address_holders import AddressHolders
-from collector.enrich.cluster_objects import FOREVER, KnownPod, PodTemplates, keep_endpoint
+from collector.enrich.cluster_objects import FOREVER, SERVICE, KnownPod, PodTemplate, PodTemplates, keep_endpoint
 
 KEPT_GONE = 8192  # rows about pods that are gone may come late, and cgroups later than the news of their end
+SERVICES = 8  # that a pod is known to stand behind
 Told = Callable[[Sequence[bytes]], None]
 
 
@@ -91,12 +92,21 @@ class PodTable:
         for endpoint in fact.endpoints:
             pod = self._pods.get(endpoint.pod_uid) if endpoint.pod_uid else None
             if pod is None and endpoint.pod_uid and self._has_room():
-                pod = self._pods[endpoint.pod_uid] = keep_endpoint(endpoint, fact.namespace, self._templates, at)
+                pod = self._pods[endpoint.pod_uid] = keep_endpoint(endpoint, fact, self._templates, at)
                 self.on_name(pod)
+            if pod is not None and pod.source is None:
+                self._add_service(pod, fact.service)
             if pod is None or pod.host_network or endpoint.address in pod.addresses or not (pod.by_endpoint or not pod.addresses):
                 continue
             pod.by_endpoint, pod.since = True, max(pod.since, at)
             self._hold(pod, (*pod.addresses, endpoint.address))
+
+    def _add_service(self, pod: KnownPod, service: str) -> None:
+        """It stands behind that service too."""
+        owners = (*pod.template.owners, (SERVICE, service))
+        if (SERVICE, service) not in pod.template.owners and len(owners) <= SERVICES:
+            pod.template = self._templates.share(PodTemplate(pod.namespace, tuple(sorted(owners))))
+            self.on_name(pod)
 
     def lose_endpoints(self, uids: Iterable[str], at: int) -> None:
         """No slice names these any more."""

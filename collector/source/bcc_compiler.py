@@ -12,12 +12,14 @@ import json
 import os
 import resource
 import socket
+import struct
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 SOCKET = 3
+LOADED = 1  # PT_LOAD
 MARK = "honeyguide loads "
 CLONE_NEWNS, MS_PRIVATE, MS_REC = 0x20000, 1 << 18, 1 << 14
 TRACEFS = Path("/sys/kernel/tracing")
@@ -39,9 +41,33 @@ def see_tracepoints() -> None:
         libc.mount(b"none", os.fsencode(TRACEFS), b"tracefs", 0, None)
 
 
+def file_offset(path: bytes, address: int) -> int:
+    """Where in the ELF64 file lies what is loaded at `address`: the counter that switches a USDT probe on."""
+    content = Path(os.fsdecode(path)).read_bytes()
+    (table,) = struct.unpack_from("<Q", content, 32)
+    size, count = struct.unpack_from("<HH", content, 54)
+    for index in range(count):
+        kind, _, offset, start, _, length = struct.unpack_from("<IIQQQQ", content, table + size * index)
+        if kind == LOADED and start <= address < start + length:
+            return int(address - start + offset)
+    raise ValueError(f"{os.fsdecode(path)} loads nothing at {address:#x}")
+
+
+def find_places(resolver: Any, context: Any, name: str) -> list[list[Any]]:
+    """[file, offset, offset of the counter or 0] of each place of a USDT probe; ValueError when the file has no such probe."""
+    for probe in context.enumerate_probes():
+        if f"{os.fsdecode(probe.provider)}:{os.fsdecode(probe.name)}" == name:
+            path = probe.bin_path if isinstance(probe.bin_path, bytes) else os.fsencode(probe.bin_path)
+            counter = file_offset(path, probe.semaphore) if probe.semaphore else 0
+            addresses = [probe.get_location(index).address for index in range(probe.num_locations)]
+            found = [resolver._check_path_symbol(path, b"", address, -1) for address in addresses]
+            return [[os.fsdecode(file), offset, counter] for file, offset in found]
+    raise ValueError(f"there is no USDT probe {name} in that file; `readelf -n FILE` lists them")
+
+
 def compile_program(request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
     """(answer, descriptors): programs and maps refer to descriptors by their place in the list."""
-    from bcc import BPF, USDT, lib  # type: ignore[import-not-found, import-untyped, unused-ignore] # noqa: PLC0415
+    from bcc import BPF, USDT, USDTException, lib  # type: ignore[import-not-found, import-untyped, unused-ignore] # noqa: PLC0415
 
     class Module(BPF):  # type: ignore[misc, unused-ignore]
         def _trace_autoload(self) -> None:
@@ -59,19 +85,28 @@ def compile_program(request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]
         if kind == "usdt":
             path, probe = target.split(":", 1)
             context = Arguments(path=path)
-            context.enable_probe_or_bail(probe, program)
-            contexts.append(context)
-    module = Module(text=request["source"], cflags=request["flags"], usdt_contexts=contexts)
+            contexts.append((context, probe))
+            try:
+                context.enable_probe(probe, program)
+            except USDTException:  # bcc wants a process for one with a counter; the kernel does not
+                places[program] = find_places(BPF, context, probe)
+    used = [context for context, _ in contexts]
+    module = Module(text=request["source"], cflags=request["flags"], usdt_contexts=used)
     compiled = time.monotonic() - started
-    for context in contexts:
-        for path, program, address, _ in context.enumerate_active_probes():
-            found = BPF._check_path_symbol(path, b"", address, -1)
-            places.setdefault(program.decode(), []).append([os.fsdecode(found[0]), found[1]])
+    for context, probe in contexts:
+        for _, program, _, _ in context.enumerate_active_probes():
+            places[program.decode()] = find_places(BPF, context, probe)
     descriptors: list[int] = []
     programs = {
         name: load_program(module, name, section, places.get(name, []), descriptors)
         for name, section in request["programs"].items()
     }
+    maps = list_maps(lib, module, descriptors)
+    return {"programs": programs, "maps": maps, "seconds": compiled}, descriptors
+
+
+def list_maps(lib: Any, module: Any, descriptors: list[int]) -> dict[str, int]:
+    """Name -> place in the list of descriptors, to which each map's is added."""
     lib.bpf_table_name.restype = ctypes.c_char_p
     lib.bpf_table_name.argtypes = [ctypes.c_void_p, ctypes.c_ulonglong]
     maps = {}
@@ -79,7 +114,7 @@ def compile_program(request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]
         name = lib.bpf_table_name(module.module, index)
         maps[name.decode()] = len(descriptors)
         descriptors.append(lib.bpf_table_fd(module.module, name))
-    return {"programs": programs, "maps": maps, "seconds": compiled}, descriptors
+    return maps
 
 
 def load_program(module: Any, name: str, section: str, places: list[list[Any]], descriptors: list[int]) -> dict[str, Any]:
@@ -93,7 +128,7 @@ def load_program(module: Any, name: str, section: str, places: list[list[Any]], 
             path, _, symbol = target.rpartition(":")
             path = path if path.startswith("/") else os.fsdecode(module.find_library(path) or path)
             found = module._check_path_symbol(os.fsencode(path), symbol.encode(), 0, -1)
-            answer["places"] = [[os.fsdecode(found[0]), found[1]]]
+            answer["places"] = [[os.fsdecode(found[0]), found[1], 0]]
         if kind == "tracepoint":
             events = next(place for place in (TRACEFS, Path("/sys/kernel/debug/tracing")) if (place / "events").is_dir())
             answer["tracepoint"] = int((events / "events" / target / "id").read_text())

@@ -28,7 +28,7 @@ from collector.source.verifier_words import explain_log
 BCC_SOURCE = "probe.bcc.c"
 INSTALL = "Install it (Debian: apt-get install python3-bpfcc), or write the probe in CO-RE C and compile it elsewhere."
 FLAGS = ("-D_UAPI__LINUX_BPF_H__", "-Wno-macro-redefined", "-Wno-unknown-attributes")
-SECONDS_MAX = 120
+SECONDS_MAX = 300  # 1 to 3 s on a real machine, a minute in an emulated one
 ANSWER_BYTES_MAX, DESCRIPTORS_MAX = 1 << 20, 250
 # How bcc names functions that it attaches by themselves.
 NAMED = (
@@ -60,7 +60,7 @@ def compile_bcc(name: str, folder: Path, manifest: Manifest, settings: CompilerS
             descriptors[one["descriptor"]] if one["descriptor"] >= 0 else -1,
             refusal_in_words(program, one["refusal"], words),
             one["tracepoint"],
-            tuple((path, offset) for path, offset in one["places"]),
+            tuple((path, offset, counter) for path, offset, counter in one["places"]),
         )
         for program, one in answer["programs"].items()
     }

@@ -22,13 +22,14 @@ BTF_BYTES_MAX = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class BccProgram:
-    """descriptor: -1 when the kernel refused it, then refusal says why. places: of user functions, (file, offset)."""
+    """descriptor: -1 when the kernel refused it, then refusal says why. places: of user functions, (file, offset,
+    offset of the counter that switches it on or 0)."""
 
     section: str
     descriptor: int
     refusal: str = ""
     tracepoint: int = 0
-    places: tuple[tuple[str, int], ...] = ()
+    places: tuple[tuple[str, int, int], ...] = ()
 
 
 @dataclass(slots=True)
@@ -73,8 +74,9 @@ class BccObject:
         elif kind in ("kprobe", "kretprobe"):
             self.events.append(attach_kernel_function(known.descriptor, target, on_return=kind == "kretprobe"))
         elif kind in ("uprobe", "uretprobe", "usdt"):
-            for path, offset in known.places:
-                self.events.append(attach_user_function(known.descriptor, path, offset, on_return=kind == "uretprobe"))
+            for path, offset, counter in known.places:
+                on_return = kind == "uretprobe"
+                self.events.append(attach_user_function(known.descriptor, path, offset, on_return=on_return, counter=counter))
         else:
             self.events.append(self._attach_raw(known, target if kind == "raw_tp" else None))
 

@@ -52,6 +52,7 @@ def compile_core(folder: Path, settings: CompilerSettings) -> CompiledObject:
     cache = PrivateCache(settings.cache)
     kernel_header = find_kernel_header(settings, cache)
     includes = ["-isystem", str(kernel_header.parent), "-I", str(settings.headers), "-I", str(folder)]
+    includes += ["-idirafter", f"/usr/include/{platform.machine()}-linux-gnu"]  # <asm/...>, which libbpf's usdt.bpf.h wants
     arguments = [clang, *FLAGS, f"-D__TARGET_ARCH_{target_architecture()}", *includes]
     name = f"{content_hash([*inputs(folder, settings), ' '.join(arguments).encode()])}.bpf.o"
     kept = cache.find(name)

@@ -33,6 +33,7 @@ def write_headers(kernel_header: Path, own_headers: Path) -> Path:
     files = {f"include/{name}": '#include "kernel_types.h"\n' for name in HEADERS if name != "bcc/proto.h"}
     files |= {
         "include/kernel_types.h": (own_headers / "bcc/kernel_types.h").read_text(),
+        "include/function_numbers.h": (own_headers / "bcc/function_numbers.h").read_text(),
         "include/vmlinux.h": f'#include "{kernel_header}"\n',
         "include/linux/version.h": version_header(os.uname().release),
         "include/linux/kconfig.h": option_header(read_configuration(os.uname().release)),

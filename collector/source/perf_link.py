@@ -16,6 +16,7 @@ from collector.errors import LoadError
 from collector.source.perf_buffer import CLOSE_ON_EXEC, ENABLE, SYSTEM_CALL, EventAttributes
 
 TYPE_TRACEPOINT = 2
+COUNTER_SHIFT = 32  # PERF_UPROBE_REF_CTR_OFFSET_SHIFT, kernel/events/core.c
 SET_PROGRAM = 0x40042408  # PERF_EVENT_IOC_SET_BPF
 DEVICES = Path("/sys/bus/event_source/devices")
 
@@ -31,10 +32,15 @@ def attach_kernel_function(program: int, function: str, *, on_return: bool) -> i
     return attach(program, probe_attributes("kprobe", on_return=on_return, where=ctypes.addressof(name), offset=0))
 
 
-def attach_user_function(program: int, path: str, offset: int, *, on_return: bool) -> int:
-    """Descriptor of the perf event; closing it detaches. Every process that maps the file is watched."""
+def attach_user_function(program: int, path: str, offset: int, *, on_return: bool, counter: int = 0) -> int:
+    """Descriptor of the perf event; closing it detaches. Every process that maps the file is watched.
+
+    counter: offset in the file of the number that the kernel raises while somebody watches (USDT), 0: none.
+    """
     name = ctypes.create_string_buffer(os.fsencode(path))
-    return attach(program, probe_attributes("uprobe", on_return=on_return, where=ctypes.addressof(name), offset=offset))
+    attributes = probe_attributes("uprobe", on_return=on_return, where=ctypes.addressof(name), offset=offset)
+    attributes.config |= counter << COUNTER_SHIFT
+    return attach(program, attributes)
 
 
 def probe_attributes(device: str, *, on_return: bool, where: int, offset: int) -> EventAttributes:

@@ -23,7 +23,8 @@ class PrivateCache:
         self._folder = folder
 
     def open(self) -> Path:
-        """The folder, made if need be."""
+        """The folder, made if need be; behind a link (systemd makes one) it is the real one that counts."""
+        self._folder = self._folder.resolve()
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = self._folder.lstat()

@@ -14,7 +14,7 @@ from collector.errors import HoneyguideError
 Parameters = Mapping[str, str | Sequence[str]]
 SECONDS_TO_CONNECT = 5.0
 SECONDS_TO_ANSWER = 30.0
-SECONDS_TO_COMPILE = 150.0
+SECONDS_TO_COMPILE = 330.0
 SECONDS_OF_SILENCE = 60.0  # of a stream, which says something every 15 seconds
 PREFIX = "/api/v1"
 START_IT = "Start one (sudo honeyguide run), or say where it is: --url http://HOST:PORT or HONEYGUIDE_URL."

@@ -24,6 +24,11 @@ enum { CALL_READ = 63, CALL_WRITE = 64, CALL_READV = 65, CALL_WRITEV = 66, CALL_
 #define CALL_ARGUMENT_4(registers) ((registers)->regs[3])
 #endif
 
+static __always_inline bool moves_several(long call)
+{
+	return call == CALL_SENDMMSG || call == CALL_RECVMMSG;
+}
+
 /* The walk is blind and stays so when the bytes cannot be found. message: which of a call that moves several, counted from 0. */
 static __always_inline void start_call(struct buffer_walk *walk, const struct pt_regs *registers, long call, __u32 message)
 {

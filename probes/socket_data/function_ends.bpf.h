@@ -18,7 +18,7 @@ static __noinline int on_function(void *context, const struct sock *sk, const st
 		start_moved_iter(&stream->walks[sent & 1], &message->msg_iter, result);
 	else
 		start_blind(&stream->walks[sent & 1], result);
-	return move_bytes(context, stream, sent);
+	return move_bytes(context, stream, sk, sent);
 }
 
 static __always_inline int on_message(void *context, const struct socket *socket, const struct msghdr *message, int result,

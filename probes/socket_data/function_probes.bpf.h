@@ -76,7 +76,7 @@ static __noinline int on_call_ended(void *context, const struct socket_call *cal
 	walk->left = walk->length = result;
 	if (walk->now.piece > (__u64)result)
 		walk->now.piece = walk->begin.piece = result;
-	return move_bytes(context, stream, sent);
+	return move_bytes(context, stream, call->sk, sent);
 }
 
 SEC("kretprobe/inet_sendmsg,inet6_sendmsg,unix_stream_sendmsg,inet_recvmsg,inet6_recvmsg,unix_stream_recvmsg,"

@@ -39,11 +39,6 @@ static __always_inline struct pt_regs *registers_of_caller(void)
 	return (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
 }
 
-static __always_inline bool moves_several(long call)
-{
-	return call == CALL_SENDMMSG || call == CALL_RECVMMSG;
-}
-
 static __noinline int on_failed_call(struct sock *sk, bool sent)
 {
 	struct socket_stream *stream;
@@ -81,7 +76,7 @@ static __always_inline int on_socket_call(void *context, struct sock *sk, int re
 		return 0;
 	if (result == 0) {
 		if (!sent)
-			on_end(context, &stream->state);
+			end_stream(context, stream, sk);
 		return 0;
 	}
 	registers = registers_of_caller();
@@ -91,7 +86,7 @@ static __always_inline int on_socket_call(void *context, struct sock *sk, int re
 	walk = &stream->walks[sent & 1];
 	start_blind(walk, result);
 	start_call(walk, registers, call, message);
-	return move_bytes(context, stream, sent);
+	return move_bytes(context, stream, sk, sent);
 }
 
 SEC("tp_btf/sock_send_length")
@@ -115,7 +110,7 @@ int BPF_PROG(connection_ended, struct sock *sk, int __attribute__((unused)) from
 		return 0;
 	stream = bpf_sk_storage_get(&streams, sk, 0, 0);
 	if (stream)
-		on_end(ctx, &stream->state);
+		end_stream(ctx, stream, sk);
 	return 0;
 }
 
@@ -124,9 +119,10 @@ SEC("iter/bpf_sk_storage_map")
 int report_idle(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
 	struct socket_stream *stream = ctx->value;
+	const struct sock *sk = (const void *)ctx->sk;
 
-	if (stream && ctx->sk)
-		report_when_idle(ctx, &stream->state);
+	if (stream && sk)
+		report_when_idle(ctx, stream, sk);
 	return 0;
 }
 

@@ -11,6 +11,8 @@
 #define PROTOCOL_TCP 6
 #define MESSAGE_PEEK 0x2   /* MSG_PEEK: the bytes stay and will be read again */
 #define TCP_STATE_CLOSE 7
+#define CLOSED_FOR_READING 1 /* RCV_SHUTDOWN */
+#define CLOSED_FOR_WRITING 2 /* SEND_SHUTDOWN */
 
 /* A sendmmsg or recvmmsg under way. */
 struct message_vector {
@@ -25,6 +27,8 @@ struct socket_stream {
 	struct buffer_walk walks[2];
 	struct message_vector messages[2];
 	__u64 inode; /* of the socket: whether what is at this address is still the same one; 0 where nobody asks */
+	__u32 answer_begin; /* place of the answer's first byte in the TCP stream */
+	__u32 pad;
 };
 
 /* An accepted unix socket has its listener's name, the one that connected rarely has any (unix_stream_connect). */
@@ -58,15 +62,67 @@ static __always_inline int no_room_for_stream(void)
 	return 0;
 }
 
-/* What one call moved; the walk of that direction stands at its beginning. */
-static __noinline int move_bytes(void *context, struct socket_stream *stream, bool sent)
+/* How far the program has written answers, or read them. A FIN that was sent or read counts as one byte. */
+static __always_inline __u32 place_of_answer(const struct stream_state *state, const struct tcp_sock *tcp)
 {
-	on_bytes(context, &stream->state, &stream->walks[sent & 1], sent);
+	__u8 closed = BPF_CORE_READ_BITFIELD_PROBED((const struct sock *)tcp, sk_shutdown);
+	__u32 place;
+
+	if (!state->asks_by_sending)
+		return BPF_CORE_READ(tcp, write_seq) - !!(closed & CLOSED_FOR_WRITING);
+	place = BPF_CORE_READ(tcp, copied_seq);
+	return place - ((closed & CLOSED_FOR_READING) && place == BPF_CORE_READ(tcp, rcv_nxt));
+}
+
+/* TCP's own books tell of what calls moved that no tap sees: splice, and sendfile in 6.3 and 6.4. Not where something in the
+ * kernel (kTLS) makes other bytes of those that the program writes. */
+static __noinline int count_unseen(struct socket_stream *stream, const struct sock *sk)
+{
+	const struct inet_connection_sock *connection = (const void *)sk;
+	struct stream_state *state = &stream->state;
+	__s32 unseen;
+
+	if (!state->request_bytes || state->owner.transport != STREAM_TRANSPORT_TCP)
+		return 0;
+	unseen = place_of_answer(state, (const void *)sk) - stream->answer_begin - (__u32)state->response_bytes;
+	if (unseen <= 0 || BPF_CORE_READ(connection, icsk_ulp_ops))
+		return 0;
+	state->response_bytes += unseen;
+	if (!state->answered) {
+		state->answered = 1;
+		state->response_started_at = bpf_ktime_get_boot_ns();
+		state->response_ended_at = state->response_started_at;
+	}
 	return 0;
 }
 
-static __always_inline void report_when_idle(void *context, struct stream_state *state)
+/* What one call moved; the walk of that direction stands at its beginning. */
+static __noinline int move_bytes(void *context, struct socket_stream *stream, const struct sock *sk, bool sent)
 {
+	struct stream_state *state = &stream->state;
+	bool asks = sent == state->asks_by_sending;
+
+	if (asks)
+		count_unseen(stream, sk);
+	on_bytes(context, state, &stream->walks[sent & 1], sent);
+	if (asks && !state->answered && state->owner.transport == STREAM_TRANSPORT_TCP)
+		stream->answer_begin = place_of_answer(state, (const void *)sk);
+	return 0;
+}
+
+static __always_inline void end_stream(void *context, struct socket_stream *stream, const struct sock *sk)
+{
+	count_unseen(stream, sk);
+	on_end(context, &stream->state);
+}
+
+static __always_inline void report_when_idle(void *context, struct socket_stream *stream, const struct sock *sk)
+{
+	struct stream_state *state = &stream->state;
+
+	if (!state->request_bytes || bpf_ktime_get_boot_ns() - state->request_ended_at < IDLE_NS)
+		return;
+	count_unseen(stream, sk);
 	if (state->answered && bpf_ktime_get_boot_ns() - state->response_ended_at > IDLE_NS)
 		report_exchange(context, state, EXCHANGE_END_IDLE);
 }

@@ -38,12 +38,6 @@ static __always_inline __u64 inode_of_sock(const struct sock *sk)
 	return BPF_CORE_READ((const struct socket_alloc *)socket, vfs_inode.i_ino);
 }
 
-static __always_inline void end_address_stream(void *context, struct socket_stream *stream, __u64 address)
-{
-	on_end(context, &stream->state);
-	bpf_map_delete_elem(&address_streams, &address);
-}
-
 static __always_inline struct socket_stream *add_stream(const struct sock *sk, __u64 inode, bool sent)
 {
 	__u64 address = (__u64)sk;
@@ -69,8 +63,9 @@ static __noinline struct socket_stream *stream_of_sock(void *context, const stru
 	__u64 address = (__u64)sk, inode = inode_of_sock(sk);
 	struct socket_stream *stream = bpf_map_lookup_elem(&address_streams, &address);
 
-	if (stream && stream->inode != inode) {
-		end_address_stream(context, stream, address);
+	if (stream && stream->inode != inode) { /* the end of the socket that was here before was not seen */
+		on_end(context, &stream->state);
+		bpf_map_delete_elem(&address_streams, &address);
 		stream = NULL;
 	}
 	if (!stream) {
@@ -82,7 +77,7 @@ static __noinline struct socket_stream *stream_of_sock(void *context, const stru
 		return NULL;
 	if (result == 0) {
 		if (!sent)
-			on_end(context, &stream->state);
+			end_stream(context, stream, sk);
 		return NULL;
 	}
 	return stream;
@@ -93,8 +88,10 @@ static __always_inline int end_sock(void *context, const struct sock *sk)
 	__u64 address = (__u64)sk;
 	struct socket_stream *stream = bpf_map_lookup_elem(&address_streams, &address);
 
-	if (stream)
-		end_address_stream(context, stream, address);
+	if (!stream)
+		return 0;
+	end_stream(context, stream, sk);
+	bpf_map_delete_elem(&address_streams, &address);
 	return 0;
 }
 
@@ -114,12 +111,13 @@ int report_idle_addresses(struct bpf_iter__bpf_map_elem *ctx)
 
 	if (!stream || !address)
 		return 0;
-	report_when_idle(ctx, &stream->state);
 	place = *address;
-	if (stream->inode != inode_of_sock((const struct sock *)place)) {
-		on_end(ctx, &stream->state);
-		bpf_map_delete_elem(&address_streams, &place);
+	if (stream->inode == inode_of_sock((const struct sock *)place)) {
+		report_when_idle(ctx, stream, (const struct sock *)place);
+		return 0;
 	}
+	on_end(ctx, &stream->state);
+	bpf_map_delete_elem(&address_streams, &place);
 	return 0;
 }
 

@@ -75,15 +75,18 @@ static __noinline int on_system_call(void *context, const struct pt_regs *regist
 	}
 	if (!sk || !carries_requests_of(sk))
 		return 0;
-	if (call == CALL_SENDMMSG || call == CALL_RECVMMSG)
+	if (moves_several(call))
 		result = bytes_of_messages((const void *)CALL_ARGUMENT_2(registers), result);
 	stream = stream_of_sock(context, sk, result, sent);
 	if (!stream)
 		return 0;
 	walk = &stream->walks[sent & 1];
 	start_blind(walk, result);
-	start_call(walk, registers, call, 0);
-	return move_bytes(context, stream, sent);
+	if (moves_several(call))
+		start_messages(walk, (const void *)CALL_ARGUMENT_2(registers), CALL_ARGUMENT_3(registers));
+	else
+		start_call(walk, registers, call, 0);
+	return move_bytes(context, stream, sk, sent);
 }
 
 SEC("tp_btf/sys_exit")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from typing import Any
 
 from conftest import RunningAgent
 
 Rows = list[dict[str, Any]]
+PUNCTUAL_SHARE = 0.9  # the others were not on a CPU between the server's clock and the system call
 QUIET_SECONDS = 1.6  # answers that nothing follows are reported within a second
 
 
@@ -77,3 +78,9 @@ def by_connection(rows: Iterable[dict[str, Any]], key: str = "peer_port") -> dic
 def differ(measured: float, logged: float, resolution: float) -> bool:
     """More than 10 % or 200 us apart, beyond what the server's log can express."""
     return abs(measured - logged) > max(0.1 * logged, 0.0002) + resolution
+
+
+def check_durations(pairs: Sequence[tuple[float, float]], resolution: float) -> None:
+    """(as the agent saw it, as the server logged it), both in seconds. resolution: of the log."""
+    off = [pair for pair in pairs if differ(*pair, resolution)]
+    assert len(off) <= (1 - PUNCTUAL_SHARE) * len(pairs), f"{len(off)} of {len(pairs)}: {off[:10]}"

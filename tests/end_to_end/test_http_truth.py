@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 from conftest import RunningAgent
-from request_truth import by_connection, counts_of, differ, free_port, requests_of, wait_for_port
+from request_truth import by_connection, check_durations, counts_of, free_port, requests_of, wait_for_port
 
 NGINX = "/usr/sbin/nginx"
 MISSING = [tool for tool in (NGINX, "h2load", "curl", "openssl") if shutil.which(tool) is None]
@@ -135,4 +135,4 @@ def test_durations_and_sizes_are_those_of_the_log(start_agent: Callable[..., Run
     assert sum(measured is not None for measured, _ in sizes) >= len(quick)
     times = [(row["duration_seconds"], float(line[5])) for row, line in zip(found, logged, strict=True)]
     assert min(measured for measured, _ in times[: len(slow)]) > 0.1
-    assert not [pair for pair in times if differ(*pair, resolution=0.001)]
+    check_durations(times, resolution=0.001)

@@ -113,3 +113,22 @@ def series_by_node(receiver: HttpReceiver) -> Counter[str]:
         for point in getattr(metric, metric.WhichOneof("data")).data_points
     }
     return Counter(node for node, *_ in seen)
+
+
+def test_an_agent_ends_in_time_although_everything_that_it_sends_to_is_silent() -> None:
+    with ExitStack() as stack:
+        silent = stack.enter_context(closing(socket.create_server(("127.0.0.1", 0), backlog=64)))
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        environ = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_METRIC_EXPORT_INTERVAL": "500"}
+        words = [sys.executable, "-m", "collector", "replay", str(RECORDING), "--serve", "--listen", "127.0.0.1:0"]
+        words += ["--clickhouse-url", address, "--clickhouse-batch-seconds", "1s"]
+        agent = stack.enter_context(subprocess.Popen(words, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True))
+        url = find_address(agent)
+        wait_for(lambda: waiting_rows(url) > 0, 60)
+        agent.terminate()
+        assert agent.wait(5) == 0
+
+
+def waiting_rows(url: str) -> float:
+    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("honeyguide_clickhouse_spool_rows "))

@@ -1,5 +1,5 @@
 """Hundreds of pods a minute, each for a second, addresses and ports used again at once: whatever the agent saw is attributed
-to the right pod or to nobody, never to another one. HONEYGUIDE_TEST_CHURN_SECONDS makes it longer."""
+to the right pod or to nobody, never to another one. TEST_CHURN_SECONDS makes it longer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from collector.source.cgroup_files import find_cgroup2
 
 pytestmark = pytest.mark.end_to_end
 
-SECONDS = float(os.environ.get("HONEYGUIDE_TEST_CHURN_SECONDS", "12"))
+SECONDS = float(os.environ.get("TEST_CHURN_SECONDS", "12"))
 SLOTS = 6
 NAMESPACE, SERVER, PORT = "churn", "10.77.0.1", 8080
 SLOWEST_NEWS_SECONDS = 0.4  # what the API server needs to tell

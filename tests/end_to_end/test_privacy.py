@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 from conftest import PATIENCE_SECONDS, RunningAgent
 from otlp_receiver import HttpReceiver, http_receiver, wait_for
-from privacy_corpus import CLIENT, Talk, all_talks, find_secrets
+from played_talk import converse
+from privacy_corpus import all_talks, find_secrets
 
 pytestmark = pytest.mark.end_to_end
 
@@ -27,40 +28,6 @@ COMMANDS = ("requests", "flows", "map", "workloads", "processes", "probes", "loo
 GROUPS = ("workload", "peer", "process", "port", "protocol", "role", "operation", "route", "status", "error", "outcome")
 TEXTS = ("SELECT name FROM users WHERE email = ?", "UPDATE carts SET note = ?")
 RECORDED_SECONDS = 12
-
-
-def receive(connection: socket.socket, size: int) -> None:
-    while size:
-        piece = connection.recv(size)
-        assert piece, "the other end closed"
-        size -= len(piece)
-
-
-def play(connection: socket.socket, talk: Talk, side: int) -> None:
-    """One end's part of the talk."""
-    for sender, data in talk.steps:
-        if sender == side:
-            connection.sendall(data)
-        else:
-            receive(connection, len(data))
-
-
-def converse(talk: Talk, listener: socket.socket) -> None:
-    """Both ends, over a connection of their own."""
-
-    def serve() -> None:
-        accepted, _ = listener.accept()
-        with accepted:
-            play(accepted, talk, 1 - CLIENT)
-            while accepted.recv(4096):
-                pass
-
-    server = threading.Thread(target=serve)
-    server.start()
-    with socket.socket(listener.family) as connection:
-        connection.connect(listener.getsockname())
-        play(connection, talk, CLIENT)
-    server.join()
 
 
 def converse_about_all(folder: Path) -> None:

@@ -72,7 +72,8 @@ def flags_of(name: str) -> set[str]:
     assert command is not None, f"there is no command {name}"
     parser: argparse.ArgumentParser = build_command_parser(command)
     importlib.import_module(command.module).add_arguments(parser)
-    return set(parser._option_string_actions)
+    inner = [one for action in parser._actions if isinstance(action.choices, dict) for one in action.choices.values()]
+    return {flag for one in (parser, *inner) for flag in one._option_string_actions}
 
 
 def test_readme_has_its_two_commands() -> None:

@@ -13,11 +13,13 @@ from collector.batch import Batch, Column
 
 
 def matching(batch: Batch, where: Mapping[str, Any]) -> Column:
-    """Mask of the rows in which every field has the value asked for (enum name, number, text or address)."""
+    """Mask of the rows in which every field has the value asked for (enum name, number, text, beginning of bytes, or address)."""
     wanted = np.ones(len(batch), bool)
     for name, value in where.items():
         column = batch[name]
-        if column.dtype.kind == "V":
+        if column.ndim == 2:  # bytes: what they begin with
+            wanted &= (column[:, : len(value)] == np.frombuffer(value.encode(), np.uint8)).all(axis=1)
+        elif column.dtype.kind == "V":
             address = ipaddress.ip_address(value)
             octets = address.packed if address.version == 6 else b"\0" * 10 + b"\xff\xff" + address.packed
             wanted &= column == np.void(octets)

@@ -18,6 +18,7 @@ from collector.clock import SystemClock
 from collector.settings import Settings
 from collector.source.kernel_source import KernelSource
 from collector.source.settings_for_kernel import source_settings
+from collector.workshop.new_probe import write_probe as write_new_probe
 
 pytestmark = pytest.mark.kernel
 
@@ -28,7 +29,14 @@ PATIENCE_SECONDS = 20.0
 
 def write_probe(page: str, folder: Path) -> None:
     for language, text in re.findall(r"```(\w+)\n(.*?)```", page, re.DOTALL):
-        (folder / FILES[language]).write_text(text)
+        if language in FILES:
+            (folder / FILES[language]).write_text(text)
+
+
+def apply_edits(page: str, place: Path) -> None:
+    """The edits that the first part shows, as patch(1) understands them."""
+    for edit in re.findall(r"```diff\n(.*?)```", page, re.DOTALL):
+        subprocess.run(["patch", "--strip=0", "--fuzz=0"], input=edit, text=True, check=True, cwd=place)
 
 
 def compile_probe(probes: Path, folder: Path) -> None:
@@ -55,5 +63,24 @@ def test_the_documented_probe_counts_its_workload(project: Path, tmp_path: Path)
             batches += source.read()
         assert count_rows(batches, expected)[0] == expected["count"]
         assert all(book.balanced for book in source.books())
+    finally:
+        source.close()
+
+
+def test_the_walk_through_ends_with_a_probe_that_counts_failures(project: Path, tmp_path: Path) -> None:
+    write_new_probe(tmp_path, "failures", "tracepoint:sched:sched_process_exit", "core")
+    apply_edits((project / "docs/adding-a-probe.md").read_text(), tmp_path)
+    settings = Settings(probes=("failures",), probe_path=(tmp_path,), cache_folder=tmp_path / "cache")
+    source = KernelSource(source_settings(settings, [project / "probes"]), SystemClock())
+    source.open()
+    try:
+        for _ in range(7):
+            subprocess.run(["sh", "-c", "exit 77"], check=False)
+        expected = {"record": "failures_event", "where": {"status": 77, "command": "sh"}, "count": 7}
+        batches: list[Batch] = []
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while count_rows(batches, expected)[0] < 7 and time.monotonic() < deadline:
+            batches += source.read()
+        assert count_rows(batches, expected)[0] == 7
     finally:
         source.close()

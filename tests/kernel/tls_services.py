@@ -1,4 +1,4 @@
-"""Services that speak TLS on this machine: nginx with a certificate of its own, and Python at both ends."""
+"""Services on this machine: nginx in plain text and with a certificate of its own, and Python at both ends."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ http {{
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   server {{
-    listen 127.0.0.1:{port} ssl; ssl_certificate {folder}/certificate; ssl_certificate_key {folder}/key;
+    listen 127.0.0.1:{plain}; listen 127.0.0.1:{port} ssl; ssl_certificate {folder}/certificate; ssl_certificate_key {folder}/key;
     location /found {{ return 200 "hello"; }}
     location / {{ return 404 "nothing"; }}
   }}
@@ -33,7 +33,9 @@ http {{
 BLOCKING = """
 import socket, ssl, sys
 port, count = int(sys.argv[1]), int(sys.argv[2])
-connection = ssl._create_unverified_context().wrap_socket(socket.create_connection(("127.0.0.1", port)))
+connection = socket.create_connection(("127.0.0.1", port))
+if "plain" not in sys.argv:
+    connection = ssl._create_unverified_context().wrap_socket(connection)
 for turn in range(2):
     for _ in range(count):
         connection.sendall(b"GET /found HTTP/1.1\\r\\nHost: here\\r\\n\\r\\n")
@@ -66,11 +68,22 @@ asyncio.run(asyncio.wait_for(main(), 60))
 """
 
 
-class Nginx:
-    """log: how many requests it says it has answered."""
+# A service that hands TLS records over itself, asks another in plain text before it answers, and says its port.
+NODE = """
+const [folder, backend] = process.argv.slice(1), fs = require("fs"), http = require("http"), https = require("https");
+const agent = new http.Agent({ keepAlive: true });
+const options = { key: fs.readFileSync(folder + "/key"), cert: fs.readFileSync(folder + "/certificate") };
+const server = https.createServer(options, (request, response) =>
+  http.get({ port: backend, path: "/found", agent }, (found) => found.resume().on("end", () => response.end("here"))));
+server.listen(0, "127.0.0.1", () => console.log(server.address().port));
+"""
 
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder, self.port = folder, port
+
+class Nginx:
+    """port: for TLS; plain: for text. log: how many requests it says it has answered."""
+
+    def __init__(self, folder: Path, port: int, plain: int) -> None:
+        self.folder, self.port, self.plain = folder, port, plain
 
     def url(self, path: str) -> str:
         return f"https://127.0.0.1:{self.port}{path}"
@@ -96,13 +109,13 @@ def free_port() -> int:
 @contextmanager
 def nginx(folder: Path, prefix: tuple[str, ...] = (), environment: Mapping[str, str] | None = None) -> Iterator[Nginx]:
     """One worker, until the end of the block. prefix: the command that starts it."""
-    port = free_port()
-    (folder / "configuration").write_text(CONFIGURATION.format(folder=folder, port=port))
+    port, plain = free_port(), free_port()
+    (folder / "configuration").write_text(CONFIGURATION.format(folder=folder, port=port, plain=plain))
     command = [*prefix, str(NGINX), "-c", str(folder / "configuration"), "-e", str(folder / "errors")]
     with subprocess.Popen(command, env=environment) as process:
         try:
             wait_for_port(port)
-            yield Nginx(folder, port)
+            yield Nginx(folder, port, plain)
         finally:
             process.terminate()
             process.wait(10)
@@ -149,8 +162,8 @@ class Talker:
 
 
 @contextmanager
-def talker(script: str, *arguments: str) -> Iterator[Talker]:
-    command = [sys.executable, "-c", script, *arguments]
+def talker(script: str, *arguments: str, interpreter: tuple[str, ...] = (sys.executable, "-c")) -> Iterator[Talker]:
+    command = [*interpreter, script, *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield Talker(process)

@@ -5,6 +5,7 @@
 
 #define BPF_NO_PRESERVE_ACCESS_INDEX 1 /* bcc's compiler does not relocate: it compiles for this very kernel */
 #include <vmlinux.h>
+#include "function_numbers.h"
 
 #define __always_inline inline __attribute__((always_inline))
 #define __user

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from collector.cluster_facts import FactChange
+from collector.cluster_facts import ContainerFact, FactChange, FactSource
+from collector.enrich import cluster_peers
 from collector.enrich.enrichers import build_enrichers
 from collector.enrich.identity import Identities
 from collector.enrich.names import NameTable
@@ -151,6 +152,26 @@ def test_rows_recorded_before_the_facts_get_the_name_of_who_held_the_address_the
     assert cluster.read(alone) == PRIVATE, "that pod began later"
 
 
+def test_waiting_for_news_is_bounded_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_peers, "WAITING", 2)
+    cluster = Cluster(learnt(node("node-1", "192.168.0.1")))
+    first, second = cluster.numbers(to("10.0.0.5", 5), to("10.0.0.6", 5))
+    (plain,) = cluster.numbers(to("10.0.0.8", 5))
+    assert len({first, second, plain}) == 3, "there is no room to wait for one more"
+    assert cluster.numbers(to("10.0.0.5", 70)) == [plain], "a minute later nobody waits"
+    assert cluster.numbers(to("10.0.0.9", 80)) != [plain], "there is room again"
+    assert cluster.identities.is_gone_peer(first), "its series may be folded"
+    assert not cluster.identities.is_gone_peer(plain)
+    cluster.learn(learnt(pod(A, "10.0.0.5", started=4), 90))
+    assert cluster.read(first) == PRIVATE, "the news came too late"
+    assert cluster.who("10.0.0.5", 91) == pod_named(A)
+
+
+def test_containers_without_pods_are_no_reason_to_wait() -> None:
+    cluster = Cluster(learnt(ContainerFact(ONE, "web"), source=FactSource.RUNTIME))
+    assert len(set(cluster.numbers(to("10.0.0.5", 5), to("10.0.0.6", 5)))) == 1
+
+
 def test_host_network_pods_are_never_told_by_an_address() -> None:
     cluster = Cluster(learnt(pod(A, "192.168.0.1", host_network=True)), learnt(node("node-1", "192.168.0.1")))
     assert cluster.who("192.168.0.1", 9) == ("node", "node-1")
@@ -211,12 +232,15 @@ def test_protocols_have_ports_of_their_own() -> None:
 
 def test_slices_name_pods_of_which_nothing_else_is_told() -> None:
     cluster = Cluster(learnt(endpoints("db", ("10.0.0.5", A), ("10.0.0.6", B))))
-    assert cluster.who("10.0.0.5", 9) == pod_named(A)
-    cluster.learn(learnt(endpoints("db", ("10.0.0.6", B)), 10))
-    assert [cluster.who("10.0.0.5", at) for at in (9, 11)] == [pod_named(A), PRIVATE]
-    assert cluster.who("10.0.0.6", 11) == pod_named(B)
-    cluster.learn(learnt(pod(B, deployment="db")))
-    assert cluster.who("10.0.0.6", 11) == ("pod", "db"), "metadata without addresses"
+    (number,) = cluster.numbers(to("10.0.0.5", 9))
+    assert cluster.read(number) == ("pod", "db"), "for whom it works, as far as is known"
+    assert cluster.identities.workload(number).pod_name == f"pod-{A}"
+    cluster.learn(learnt(endpoints("all", ("10.0.0.5", A))))
+    assert cluster.read(number) == ("pod", "all"), "the same name whichever slice came first"
+    cluster.learn(learnt(endpoints("all"), 10), learnt(endpoints("db", ("10.0.0.6", B)), 10))
+    assert [cluster.who("10.0.0.5", at)[0] for at in (9, 11)] == ["pod", "network"]
+    cluster.learn(learnt(pod(B, deployment="store")))
+    assert cluster.who("10.0.0.6", 11) == ("pod", "store"), "metadata without addresses"
 
 
 def test_name_that_stands_for_an_external_service_is_that_service() -> None:

@@ -130,3 +130,11 @@ def test_addresses_and_their_namespaces_are_bounded() -> None:
     table.hold(POD, address("10.0.0.9"), 100 * SECOND)
     table.add("tcp", POD, ANY_IPV4, 80, 70, 100 * SECOND)
     assert find(table, HOST, address("10.0.0.9"), now=100 * SECOND) == 70
+
+
+def test_socket_answers_for_connections_since_it_or_another_of_its_workload_listens() -> None:
+    table = listeners()
+    table.hold(POD, POD_ADDRESS, 0)
+    for number, since, found in ((70, 5, 5), (70, 9, 5), (0, 3, 3), (80, 20, 20)):
+        table.add("tcp", POD, POD_ADDRESS, 80, number, 0, since)
+        assert table.find("tcp", HOST, POD_ADDRESS, 80, loopback=False, now=0).since == found

@@ -75,10 +75,12 @@ def test_folder_that_others_can_write_is_no_cache(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     with pytest.raises(ProbeError, match="is not private"):
         PrivateCache(tmp_path).open()
-    (tmp_path / "real").mkdir(mode=0o700)
-    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "link").symlink_to(tmp_path)
     with pytest.raises(ProbeError, match="is not private"):
         PrivateCache(tmp_path / "link").open()
+    (tmp_path / "private").mkdir(mode=0o700)
+    (tmp_path / "good").symlink_to(tmp_path / "private")
+    assert PrivateCache(tmp_path / "good").open() == tmp_path / "private"
 
 
 def test_cache_forgets_the_longest_unused(tmp_path: Path) -> None:

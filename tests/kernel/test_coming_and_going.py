@@ -1,0 +1,104 @@
+"""The probes that read requests come and go while servers are under load: nobody is hurt, and what is older is joined."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from expectation import count_rows
+from tls_services import BLOCKING, MISSING, Nginx, make_certificate, nginx, talker
+
+from collector.batch import Batch
+from collector.clock import SystemClock
+from collector.decode import DECODERS
+from collector.settings import Settings
+from collector.source.kernel_source import KernelSource
+from collector.source.settings_for_kernel import source_settings
+
+pytestmark = [pytest.mark.kernel, pytest.mark.skipif(bool(MISSING), reason=f"not installed: {MISSING}")]
+
+PROBES = Path(__file__).resolve().parents[2] / "probes"
+CYCLES = 20
+JOINED_SECONDS = 10.0  # the promise: requests on older connections are counted by then
+ERRORS = re.compile(r"Socket errors|Non-2xx")
+
+
+class Requests:
+    """What the probes of requests have seen, decoded."""
+
+    def __init__(self) -> None:
+        settings = Settings(probes=("socket_data", "tls_data"), ring_bytes=1 << 22)
+        self.source = KernelSource(source_settings(settings, [PROBES]), SystemClock())
+        self.source.open()
+        self._decoders = {name: DECODERS["exchanges"]() for name in settings.probes}
+        self._made: list[Batch] = []
+
+    def count(self, **where: object) -> int:
+        for batch in self.source.read():
+            self._made += self._decoders[batch.schema.probe].decode(batch)
+        return count_rows(self._made, {"record": "request", "where": where})[0]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    folder = tmp_path_factory.mktemp("server")
+    for parent in folder.parents[:2]:
+        parent.chmod(0o755)  # nginx's worker is another user
+    make_certificate(folder)
+    with nginx(folder) as running:
+        yield running
+
+
+def urls(server: Nginx) -> tuple[str, str]:
+    return f"http://127.0.0.1:{server.plain}/found", server.url("/found")
+
+
+def test_twenty_times_under_load_without_an_error(server: Nginx) -> None:
+    with ExitStack() as stack:
+        loads = [
+            stack.enter_context(subprocess.Popen(["wrk", "-t1", "-c8", "-d300", url], stdout=subprocess.PIPE, text=True))
+            for url in urls(server)
+        ]
+        try:
+            for _ in range(CYCLES):
+                requests = Requests()
+                assert {status.probe for status in requests.source.statuses() if status.hooks} == {"socket_data", "tls_data"}
+                deadline = time.monotonic() + JOINED_SECONDS
+                while time.monotonic() < deadline and not all(
+                    requests.count(role="server", local_port=port) for port in (server.plain, server.port)
+                ):
+                    time.sleep(0.01)
+                for port in (server.plain, server.port):
+                    assert requests.count(role="server", local_port=port, status="200") > 0
+                requests.source.close()
+            assert [load.poll() for load in loads] == [None, None]
+        finally:
+            for load in loads:
+                load.send_signal(2)  # wrk reports when interrupted
+        reports = [load.stdout.read() for load in loads if load.stdout]
+    assert all("requests in" in report for report in reports), reports
+    assert not [report for report in reports if ERRORS.search(report)]
+    assert "alert" not in (server.folder / "errors").read_text()
+
+
+@pytest.mark.parametrize("kind", ["plain", "tls"])
+def test_requests_on_older_connections_are_counted_soon(server: Nginx, kind: str) -> None:
+    port = server.plain if kind == "plain" else server.port
+    with talker(BLOCKING, str(port), "5", kind) as client:
+        requests = Requests()
+        try:
+            client.talk_again()
+            there = {"role": "server", "local_port": port, "remote_port": int(client.said)}
+            here = {"role": "client", "remote_port": port, "local_port": int(client.said), "process": client.process}
+            deadline = time.monotonic() + JOINED_SECONDS
+            wanted = {"operation": "GET", "resource": "/found", "status": "200"}
+            while time.monotonic() < deadline and any(requests.count(**end, **wanted) != 5 for end in (there, here)):
+                time.sleep(0.05)
+            assert [requests.count(**end, **wanted) for end in (there, here)] == [5, 5]
+        finally:
+            requests.source.close()
