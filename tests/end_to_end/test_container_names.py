@@ -72,7 +72,7 @@ def podman() -> Iterator[Podman]:
     with ExitStack() as stack:
         stack.callback(remove_leftovers, before)
         folder = Path(tempfile.mkdtemp(prefix="hg-"))  # podman wants a short path
-        stack.callback(shutil.rmtree, folder)
+        stack.callback(remove_folder, folder)
         made = Podman(folder)
         try:
             made.import_image()
@@ -81,6 +81,14 @@ def podman() -> Iterator[Podman]:
             pytest.skip(f"podman cannot run containers here: {error}")
         stack.callback(made.run, "rm", "--all", "--force", "--time", "0")
         yield made
+
+
+def remove_folder(folder: Path) -> None:
+    """podman's clean-up process may still write while we remove."""
+    deadline = time.monotonic() + 10
+    while folder.exists() and time.monotonic() < deadline:
+        shutil.rmtree(folder, ignore_errors=True)
+    assert not folder.exists()
 
 
 def remove_leftovers(before: set[Path]) -> None:
