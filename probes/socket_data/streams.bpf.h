@@ -62,29 +62,32 @@ static __always_inline int no_room_for_stream(void)
 	return 0;
 }
 
-/* How far the program has written answers, or read them. A FIN that was sent or read counts as one byte. */
+/* How far the program has written answers, or read them. */
 static __always_inline __u32 place_of_answer(const struct stream_state *state, const struct tcp_sock *tcp)
 {
+	return state->asks_by_sending ? BPF_CORE_READ(tcp, copied_seq) : BPF_CORE_READ(tcp, write_seq);
+}
+
+/* A FIN that was sent or read counts as one byte. */
+static __always_inline bool counts_its_end(const struct stream_state *state, const struct tcp_sock *tcp, __u32 place)
+{
 	__u8 closed = BPF_CORE_READ_BITFIELD_PROBED((const struct sock *)tcp, sk_shutdown);
-	__u32 place;
 
 	if (!state->asks_by_sending)
-		return BPF_CORE_READ(tcp, write_seq) - !!(closed & CLOSED_FOR_WRITING);
-	place = BPF_CORE_READ(tcp, copied_seq);
-	return place - ((closed & CLOSED_FOR_READING) && place == BPF_CORE_READ(tcp, rcv_nxt));
+		return closed & CLOSED_FOR_WRITING;
+	return (closed & CLOSED_FOR_READING) && place == BPF_CORE_READ(tcp, rcv_nxt);
 }
 
 /* TCP's own books tell of what calls moved that no tap sees: splice, and sendfile in 6.3 and 6.4. Not where something in the
  * kernel (kTLS) makes other bytes of those that the program writes. */
-static __noinline int count_unseen(struct socket_stream *stream, const struct sock *sk)
+static __noinline int count_unseen(struct socket_stream *stream, const struct sock *sk, __u32 place)
 {
 	const struct inet_connection_sock *connection = (const void *)sk;
 	struct stream_state *state = &stream->state;
-	__s32 unseen;
+	__s32 unseen = place - stream->answer_begin - (__u32)state->response_bytes;
 
-	if (!state->request_bytes || state->owner.transport != STREAM_TRANSPORT_TCP)
-		return 0;
-	unseen = place_of_answer(state, (const void *)sk) - stream->answer_begin - (__u32)state->response_bytes;
+	if (unseen > 0)
+		unseen -= counts_its_end(state, (const void *)sk, place);
 	if (unseen <= 0 || BPF_CORE_READ(connection, icsk_ulp_ops))
 		return 0;
 	state->response_bytes += unseen;
@@ -96,23 +99,34 @@ static __noinline int count_unseen(struct socket_stream *stream, const struct so
 	return 0;
 }
 
-/* What one call moved; the walk of that direction stands at its beginning. */
+static __always_inline void close_books(struct socket_stream *stream, const struct sock *sk)
+{
+	if (stream->state.request_bytes && stream->state.owner.transport == STREAM_TRANSPORT_TCP)
+		count_unseen(stream, sk, place_of_answer(&stream->state, (const void *)sk));
+}
+
+/* What one call moved; the walk of that direction stands at its beginning. What asks does not move the place of the answer. */
 static __noinline int move_bytes(void *context, struct socket_stream *stream, const struct sock *sk, bool sent)
 {
 	struct stream_state *state = &stream->state;
-	bool asks = sent == state->asks_by_sending;
+	bool begins = sent == state->asks_by_sending && state->owner.transport == STREAM_TRANSPORT_TCP
+		&& state->mode != STREAM_MODE_CHUNKS;
+	__u32 place = 0;
 
-	if (asks)
-		count_unseen(stream, sk);
+	if (begins) {
+		place = place_of_answer(state, (const void *)sk);
+		if (state->request_bytes && place - stream->answer_begin != (__u32)state->response_bytes)
+			count_unseen(stream, sk, place);
+	}
 	on_bytes(context, state, &stream->walks[sent & 1], sent);
-	if (asks && !state->answered && state->owner.transport == STREAM_TRANSPORT_TCP)
-		stream->answer_begin = place_of_answer(state, (const void *)sk);
+	if (begins && !state->answered)
+		stream->answer_begin = place;
 	return 0;
 }
 
 static __always_inline void end_stream(void *context, struct socket_stream *stream, const struct sock *sk)
 {
-	count_unseen(stream, sk);
+	close_books(stream, sk);
 	on_end(context, &stream->state);
 }
 
@@ -122,7 +136,7 @@ static __always_inline void report_when_idle(void *context, struct socket_stream
 
 	if (!state->request_bytes || bpf_ktime_get_boot_ns() - state->request_ended_at < IDLE_NS)
 		return;
-	count_unseen(stream, sk);
+	close_books(stream, sk);
 	if (state->answered && bpf_ktime_get_boot_ns() - state->response_ended_at > IDLE_NS)
 		report_exchange(context, state, EXCHANGE_END_IDLE);
 }

@@ -84,9 +84,12 @@ def podman() -> Iterator[Podman]:
 
 
 def remove_folder(folder: Path) -> None:
-    """podman's clean-up process may still write while we remove."""
+    """podman's clean-up process may still write while we remove; its store mounts itself and stays mounted."""
     deadline = time.monotonic() + 10
     while folder.exists() and time.monotonic() < deadline:
+        mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for place in sorted((one for one in mounts if Path(one).is_relative_to(folder)), reverse=True):
+            subprocess.run(["umount", place], check=False)
         shutil.rmtree(folder, ignore_errors=True)
     assert not folder.exists()
 

@@ -141,12 +141,15 @@ def test_grpcio_calls_are_those_of_its_log(start_agent: Callable[..., RunningAge
         lines = logged(log)
         assert len(lines) == 2 * ROUNDS + ROUNDS // 4
         wanted = Counter((f"shop.v1.Orders/{method}", status) for method, status, _ in lines)
-        for role in ("server", "client"):
-            rows = requests_of(agent, port, role, len(lines))
-            assert Counter((row["route"], row["status"]) for row in rows) == wanted
-            assert {row["protocol"] for row in rows} == {"grpc"}
-        check_slow_ones(requests_of(agent, port, "server", len(lines)), lines, "Slow")
-        errors = Counter(row["error"] for row in requests_of(agent, port, "client", len(lines)))
+        served, asked = (requests_of(agent, port, role, len(lines)) for role in ("server", "client"))
+        assert Counter((row["route"], row["status"]) for row in served) == wanted
+        assert {row["protocol"] for row in (*served, *asked)} == {"grpc"}
+        check_slow_ones(served, lines, "Slow")
+    # grpcio writes the head of a first call in some twenty pieces, of which the kernel half shows sixteen: then the method, and
+    # what the table of headers has learnt with it, is unknown at the client. Unknown, never another one.
+    assert {(row["route"], row["status"]) for row in asked if row["route"]} <= set(wanted)
+    assert Counter(row["status"] for row in asked) == Counter(status for _, status, _ in lines)
+    errors = Counter(row["error"] for row in asked)
     failed = Counter(status for _, status, _ in lines if status != "OK")
     assert errors == {None: wanted.total() - failed.total(), **failed}
 

@@ -59,11 +59,11 @@ def urls(server: Nginx) -> tuple[str, str]:
 
 
 def test_twenty_times_under_load_without_an_error(server: Nginx) -> None:
+    pause = server.folder / "pause.lua"
+    pause.write_text("function delay() return 2 end")  # milliseconds between requests: the probes need a share of the machine
+    wrk = ["wrk", "-t1", "-c8", "-d300", "-s", str(pause)]
     with ExitStack() as stack:
-        loads = [
-            stack.enter_context(subprocess.Popen(["wrk", "-t1", "-c8", "-d300", url], stdout=subprocess.PIPE, text=True))
-            for url in urls(server)
-        ]
+        loads = [stack.enter_context(subprocess.Popen([*wrk, url], stdout=subprocess.PIPE, text=True)) for url in urls(server)]
         try:
             for _ in range(CYCLES):
                 requests = Requests()
