@@ -7,6 +7,7 @@ line out: every type of the kernel is there already.
 from __future__ import annotations
 
 import gzip
+import mmap
 import os
 import re
 from pathlib import Path
@@ -35,6 +36,7 @@ def write_headers(kernel_header: Path, own_headers: Path) -> Path:
         "include/kernel_types.h": (own_headers / "bcc/kernel_types.h").read_text(),
         "include/function_numbers.h": (own_headers / "bcc/function_numbers.h").read_text(),
         "include/vmlinux.h": f'#include "{kernel_header}"\n',
+        "include/asm/page.h": f'#include "kernel_types.h"\n#define PAGE_SIZE {mmap.PAGESIZE}\n',
         "include/linux/version.h": version_header(os.uname().release),
         "include/linux/kconfig.h": option_header(read_configuration(os.uname().release)),
     }
