@@ -116,7 +116,7 @@ def main() -> int:
             lost += measure(address, arguments.options, arguments.seconds, figures)
     ratio = median(beside / without for beside, without in zip(figures.beside, figures.without, strict=True))
     print(
-        f"nginx under wrk, both ends on this node: medians of {arguments.rounds} rounds of {arguments.seconds:g} s, {lost} events lost"
+        f"nginx under wrk, both ends here; medians of {arguments.rounds} rounds of {arguments.seconds:g} s; events lost: {lost}"
     )
     print(f"  requests a second without the agent {median(figures.without):10,.0f}")
     print(f"  requests a second beside the agent  {median(figures.beside):10,.0f}")
