@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from typing import Any
 
-from conftest import RunningAgent
+from started_agent import RunningAgent
 
 Rows = list[dict[str, Any]]
 PUNCTUAL_SHARE = 0.9  # the others were not on a CPU between the server's clock and the system call

@@ -15,8 +15,8 @@ import httpx
 import pytest
 from clickhouse_rows import ORIGIN, MadeFeed, ended_flows
 from clickhouse_server import PASSWORD, PROGRAM, ClickHouseServer, clickhouse_server
-from conftest import RunningAgent
 from otlp_receiver import wait_for
+from started_agent import RunningAgent
 
 from collector.export import clickhouse
 from collector.export.clickhouse import ClickHouseExporter

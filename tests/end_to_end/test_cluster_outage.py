@@ -15,8 +15,8 @@ import pytest
 from api_server_double import ApiServerDouble, api_server_double
 from api_server_faults import refuse
 from cluster_objects import container_of, owner, pod, replica_set, uid_of
-from conftest import RunningAgent
 from otlp_receiver import wait_for
+from started_agent import RunningAgent
 
 from collector.source.cgroup_files import find_cgroup2
 

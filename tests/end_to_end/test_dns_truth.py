@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RunningAgent
+from started_agent import RunningAgent
 
 pytestmark = pytest.mark.end_to_end
 

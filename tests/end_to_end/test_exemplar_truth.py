@@ -8,11 +8,11 @@ from collections.abc import Callable
 from contextlib import closing
 
 import pytest
-from conftest import PATIENCE_SECONDS, RunningAgent
 from otlp_receiver import http_receiver, wait_for
 from played_talk import converse
 from privacy_corpus import http_talk, postgresql_talk
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from started_agent import PATIENCE_SECONDS, RunningAgent
 
 pytestmark = pytest.mark.end_to_end
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conftest import RunningAgent
 from request_truth import by_connection, check_durations, counts_of, free_port, requests_of, wait_for_port
+from started_agent import RunningAgent
 
 NGINX = "/usr/sbin/nginx"
 MISSING = [tool for tool in (NGINX, "h2load", "curl", "openssl") if shutil.which(tool) is None]

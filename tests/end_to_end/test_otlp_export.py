@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RunningAgent
 from otlp_receiver import (
     Handler,
     Received,
@@ -25,6 +24,7 @@ from otlp_receiver import (
     wait_for,
 )
 from prometheus_client.parser import text_string_to_metric_families
+from started_agent import RunningAgent
 
 from collector.export.prometheus_families import attribute_labels
 from collector.export.prometheus_names import family_name, sample_names

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 from api_server_double import ApiServerDouble, api_server_double
 from cluster_objects import owner, pod, uid_of
-from conftest import RunningAgent
+from started_agent import RunningAgent
 
 from collector.source.cgroup_files import find_cgroup2
 

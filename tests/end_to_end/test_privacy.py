@@ -18,10 +18,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from conftest import PATIENCE_SECONDS, RunningAgent
 from otlp_receiver import HttpReceiver, http_receiver, wait_for
 from played_talk import converse
 from privacy_corpus import all_talks, find_secrets
+from started_agent import PATIENCE_SECONDS, RunningAgent
 
 pytestmark = pytest.mark.end_to_end
 

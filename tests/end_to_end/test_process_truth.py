@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE_SECONDS, RunningAgent
+from started_agent import PATIENCE_SECONDS, RunningAgent
 
 from collector.source.hook_support import find_cgroup_root
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RunningAgent
 from request_truth import Rows, check_durations, free_port, requests_of, requests_where, wait_for_port
+from started_agent import RunningAgent
 
 pytestmark = pytest.mark.end_to_end
 

@@ -44,6 +44,12 @@ def test_no_two_files_of_tests_have_the_same_name() -> None:
     assert [name for name, count in counts.items() if count > 1] == []
 
 
+def test_nothing_is_imported_from_a_conftest() -> None:
+    """Which of the files called so is meant depends on what else runs."""
+    importing = re.compile(r"^(?:from|import) conftest\b", re.MULTILINE)
+    assert [name_of(path) for path in list_python(ROOT / "tests") if importing.search(path.read_text())] == []
+
+
 def test_names_of_tests_are_sentences() -> None:
     tests = [
         (path, one.name) for path in list_python(ROOT / "tests") for one in functions_of(path) if one.name.startswith("test_")

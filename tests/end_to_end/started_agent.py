@@ -1,0 +1,58 @@
+"""A real agent as a user starts it, for tests that look at it from outside."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PATIENCE_SECONDS = 30.0
+
+
+class RunningAgent:
+    """`honeyguide run` in a process of its own, on a port that the kernel chose."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.log = folder / "agent.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "collector", "run", "--listen", "127.0.0.1:0", *options], stdout=log, stderr=log
+            )
+        self.address = self._find_address()
+
+    def _find_address(self) -> str:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            for line in self.log.read_text().splitlines():
+                if line.startswith("Serving on "):
+                    return line.split()[2].rstrip(".")
+            time.sleep(0.05)
+        raise AssertionError(f"the agent did not start:\n{self.log.read_text()}")
+
+    def get(self, path: str) -> str:
+        with urllib.request.urlopen(self.address + path, timeout=PATIENCE_SECONDS) as answer:
+            text: str = answer.read().decode()
+            return text
+
+    def ask(self, path: str) -> Any:
+        return json.loads(self.get(path))
+
+    def wait_until(self, path: str, satisfied: Callable[[Any], bool]) -> Any:
+        """Asks until the answer satisfies; the last answer in any case, so that a failing assertion can show it."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        answer = self.ask(path)
+        while not satisfied(answer) and time.monotonic() < deadline:
+            time.sleep(0.2)
+            answer = self.ask(path)
+        return answer
+
+    def stop(self) -> int:
+        """Exit status after SIGTERM; it must come within 5 s."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=5)
