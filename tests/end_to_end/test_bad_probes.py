@@ -53,6 +53,25 @@ class Load:
 
 
 @contextmanager
+def many_system_calls() -> Iterator[None]:
+    """Thousands a second, so that a slow program at each of them is over its budget on an idle node, too."""
+    stop = threading.Event()
+
+    def call() -> None:
+        while not stop.wait(0.001):
+            for _ in range(20):
+                os.getppid()
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@contextmanager
 def running_load() -> Iterator[Load]:
     load = Load()
     try:
@@ -104,8 +123,9 @@ def test_bad_probes_are_stopped_by_name_and_nobody_else_loses_anything(agent: An
         assert "Check the result" in refusal["error"]["allowed"]
 
         for name, cause in (("flood", "events a second"), ("slow", "of a CPU in the kernel")):
-            assert post(agent.address, f"/probes/{name}/enable", {})[0] == 200
-            stopped = probe_named(agent.wait_until("/api/v1/probes", in_state(name, "stopped")), name)
+            with many_system_calls():
+                assert post(agent.address, f"/probes/{name}/enable", {})[0] == 200
+                stopped = probe_named(agent.wait_until("/api/v1/probes", in_state(name, "stopped")), name)
             assert stopped["state"] == "stopped"
             assert cause in stopped["cause"]
             assert f"honeyguide probe enable {name}" in stopped["remedy"]

@@ -208,12 +208,13 @@ def mariadb() -> Iterator[tuple[int, Path]]:
 
 def serve_mariadb(folder: Path) -> Iterator[tuple[int, Path]]:
     data, log, port = folder / "data", folder / "data/slow.log", free_port()
+    open_to_all = {**os.environ, "TMPDIR": "/tmp"}  # the server's user may not write to a folder of root's
     subprocess.run(
         ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--user=mysql", "--auth-root-authentication-method=normal"],
-        check=True, capture_output=True,
+        check=True, capture_output=True, env=open_to_all,
     )  # fmt: skip
     options = [
-        "--no-defaults", "--user=mysql", f"--datadir={data}", f"--port={port}", "--bind-address=127.0.0.1",
+        "--no-defaults", "--user=mysql", f"--datadir={data}", "--tmpdir=/tmp", f"--port={port}", "--bind-address=127.0.0.1",
         f"--socket={data}/socket", "--slow-query-log", f"--slow-query-log-file={log}", "--long-query-time=0",
         "--skip-log-slow-admin-statements", "--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=0",
     ]  # fmt: skip
