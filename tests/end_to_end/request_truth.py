@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
 from typing import Any
 
 from started_agent import RunningAgent
@@ -14,24 +12,6 @@ from started_agent import RunningAgent
 Rows = list[dict[str, Any]]
 PUNCTUAL_SHARE = 0.9  # the others were not on a CPU between the server's clock and the system call
 QUIET_SECONDS = 1.6  # answers that nothing follows are reported within a second
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def wait_for_port(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except ConnectionRefusedError:
-            time.sleep(0.05)
-    raise AssertionError(f"nothing listens on port {port}")
 
 
 def settle(agent: RunningAgent, query: str, total: Callable[[Any], int], count: int) -> Any:

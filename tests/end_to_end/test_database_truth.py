@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from request_truth import Rows, by_connection, check_durations, counts_of, free_port, requests_of, wait_for_port
+from ports import free_port, wait_for_port
+from request_truth import Rows, by_connection, check_durations, counts_of, requests_of
 from started_agent import RunningAgent
 
 pytestmark = pytest.mark.end_to_end

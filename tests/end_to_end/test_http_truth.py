@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from request_truth import by_connection, check_durations, counts_of, free_port, requests_of, wait_for_port
+from ports import free_port, wait_for_port
+from request_truth import by_connection, check_durations, counts_of, requests_of
 from started_agent import RunningAgent
 
 NGINX = "/usr/sbin/nginx"

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from request_truth import Rows, check_durations, free_port, requests_of, requests_where, wait_for_port
+from ports import free_port, wait_for_port
+from request_truth import Rows, check_durations, requests_of, requests_where
 from started_agent import RunningAgent
 
 pytestmark = pytest.mark.end_to_end
