@@ -53,3 +53,12 @@ def _choice(name: str, label: str, query: str) -> dashboards.QueryVariable:
 def _link_to_the_others() -> dashboards.DashboardLink:
     link = dashboards.DashboardLink("Honeyguide").type(dashboard.DashboardLinkType.DASHBOARDS).tags([TAG])
     return link.as_dropdown(True).keep_time(True).include_vars(True)
+
+
+def choose_workload(opened: str) -> list[tuple[str, str, str]]:
+    """Node, then namespace, then workload; opened: the metric whose labels offer the names."""
+    return [
+        ("node", "Node", "label_values(honeyguide_pipeline_lag_seconds, instance)"),
+        ("namespace", "Namespace", f'label_values({opened}{{instance=~"$node"}}, service_namespace)'),
+        ("workload", "Workload", f'label_values({opened}{{instance=~"$node",service_namespace=~"$namespace"}}, service_name)'),
+    ]

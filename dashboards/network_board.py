@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from board import Board
+from board import Board, choose_workload
 from expressions import WINDOW, WORKLOAD, largest, or_zero, quantile, quotient, rate, total
 from panels import FULL, HALF, THIRD, lines, number, rows
 
@@ -225,11 +225,7 @@ NETWORK = Board(
     uid="honeyguide-network",
     title="Honeyguide: network flows and failures",
     description="Every connection, name lookup, dropped packet and process of these nodes, by workload.",
-    choices=[
-        ("node", "Node", "label_values(honeyguide_pipeline_lag_seconds, instance)"),
-        ("namespace", "Namespace", f'label_values({OPENED}{{instance=~"$node"}}, service_namespace)'),
-        ("workload", "Workload", f'label_values({OPENED}{{instance=~"$node",service_namespace=~"$namespace"}}, service_name)'),
-    ],
+    choices=choose_workload(OPENED),
     rows=[
         ("Now", NOW),
         ("Connections", CONNECTIONS),

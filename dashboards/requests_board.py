@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from board import Board
+from board import Board, choose_workload
 from expressions import largest, or_zero, quantile, quotient, rate, total
 from panels import FULL, HALF, THIRD, lines, number, rows
 
@@ -213,11 +213,7 @@ REQUESTS = Board(
     uid="honeyguide-requests",
     title="Honeyguide: requests",
     description="What every service is asked, how fast and how well it answers: HTTP, gRPC, PostgreSQL, MySQL and Redis.",
-    choices=[
-        ("node", "Node", "label_values(honeyguide_pipeline_lag_seconds, instance)"),
-        ("namespace", "Namespace", f'label_values({OPENED}{{instance=~"$node"}}, service_namespace)'),
-        ("workload", "Workload", f'label_values({OPENED}{{instance=~"$node",service_namespace=~"$namespace"}}, service_name)'),
-    ],
+    choices=choose_workload(OPENED),
     rows=[
         ("Now", NOW),
         ("Services", SERVICES),
