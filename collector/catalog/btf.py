@@ -183,3 +183,18 @@ class KernelTypes:
                 body = start + 4 * int(index) + WORDS.size
                 return read_enum(self.data, body, info & 0xFFFF, wide=kind == "enum64", signed=bool(info >> 31), text=self._text)
         return {}
+
+    def small_enums(self) -> dict[str, int]:
+        """name -> bytes (1 or 2) of every enum that is smaller than an int. Walks all types: for compilers, not for the agent."""
+        position, length, _ = sections(self.data)
+        end = position + length
+        found = {}
+        with damage_reported():
+            while position < end:
+                name, info, size = WORDS.unpack_from(self.data, position)
+                kind, elements = KINDS[(info >> 24) & 0x1F], info & 0xFFFF
+                if kind == "enum" and name and elements and size in (1, 2):
+                    found[self._text(name)] = size
+                once, each = TRAILER.get(kind, (0, 0))
+                position += WORDS.size + once + each * elements
+        return found

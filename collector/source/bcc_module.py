@@ -19,7 +19,7 @@ from collector.errors import CompileError
 from collector.source import bcc_compiler
 from collector.source.bcc_object import BccObject, BccProgram
 from collector.source.compiler_messages import describe_failure, parse_messages
-from collector.source.core_compiler import CompilerSettings, find_kernel_header
+from collector.source.core_compiler import KERNEL_TYPES, CompilerSettings, find_kernel_header
 from collector.source.kernel_headers import write_headers
 from collector.source.libbpf import Libbpf
 from collector.source.private_cache import PrivateCache
@@ -48,7 +48,8 @@ def compile_bcc(name: str, folder: Path, manifest: Manifest, settings: CompilerS
         source = compose_source((own / "accounts.h").read_text(), (folder / BCC_SOURCE).read_text(), manifest)
     except (OSError, UnicodeDecodeError) as error:
         raise CompileError(f"{folder / BCC_SOURCE} cannot be read: {error}.", "Check its permissions.") from None
-    headers = write_headers(find_kernel_header(settings, PrivateCache(settings.cache)), settings.headers)
+    kernel_header = find_kernel_header(settings, PrivateCache(settings.cache))
+    headers = write_headers(kernel_header, KERNEL_TYPES.read_bytes(), settings.headers)
     sections = {program: section_of(hook.at, program) for hook in manifest.hook for program in hook.alternatives}
     request = {"source": source, "flags": [*FLAGS, f"-I{folder}"], "programs": sections}
     answer, descriptors, words = run_compiler(request, headers, settings)

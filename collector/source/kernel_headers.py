@@ -12,6 +12,8 @@ import os
 import re
 from pathlib import Path
 
+from collector.catalog.btf import KernelTypes
+from collector.source.kernel_layout import mend_layout
 from collector.source.private_cache import PrivateCache
 
 # The first line: bcc's own (its helpers.h and bpf.h).
@@ -28,14 +30,17 @@ NEEDED = "CONFIG_BPF_SYSCALL=y"
 OPTION = re.compile(r"^(CONFIG_\w+)=(y|m|-?\d+|0x[0-9a-fA-F]+)$", re.MULTILINE)
 
 
-def write_headers(kernel_header: Path, own_headers: Path) -> Path:
-    """The folder for BCC_KERNEL_SOURCE, beside vmlinux.h; written once, renewed when a file differs."""
+def write_headers(kernel_header: Path, types: bytes, own_headers: Path) -> Path:
+    """The folder for BCC_KERNEL_SOURCE, beside vmlinux.h; written once, renewed when a file differs.
+
+    types: the BTF that vmlinux.h was made from.
+    """
     root = kernel_header.parent / "bcc"
     files = {f"include/{name}": '#include "kernel_types.h"\n' for name in HEADERS if name != "bcc/proto.h"}
     files |= {
         "include/kernel_types.h": (own_headers / "bcc/kernel_types.h").read_text(),
         "include/function_numbers.h": (own_headers / "bcc/function_numbers.h").read_text(),
-        "include/vmlinux.h": f'#include "{kernel_header}"\n',
+        "include/vmlinux.h": mend_layout(kernel_header.read_text(), KernelTypes(types).small_enums()),
         "include/asm/page.h": f'#include "kernel_types.h"\n#define PAGE_SIZE {mmap.PAGESIZE}\n',
         "include/linux/version.h": version_header(os.uname().release),
         "include/linux/kconfig.h": option_header(read_configuration(os.uname().release)),

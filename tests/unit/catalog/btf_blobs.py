@@ -33,9 +33,9 @@ class BtfWriter:
     def array(self, element: int, count: int) -> int:
         return self.add("array", "", 0, struct.pack("<III", element, element, count))
 
-    def enum(self, name: str, values: dict[str, int], *, signed: bool = False) -> int:
+    def enum(self, name: str, values: dict[str, int], *, signed: bool = False, size: int = 4) -> int:
         body = b"".join(struct.pack("<Ii" if signed else "<II", self.text(one), value) for one, value in values.items())
-        return self.add("enum", name, 4, body, len(values), flag=signed)
+        return self.add("enum", name, size, body, len(values), flag=signed)
 
     def enum64(self, name: str, values: dict[str, int], *, signed: bool = False) -> int:
         body = b"".join(struct.pack("<Iq" if signed else "<IQ", self.text(one), value) for one, value in values.items())

@@ -56,6 +56,16 @@ def test_kind_from_the_future_is_refused_not_misread() -> None:
         Btf(writer.written())
 
 
+def test_only_enums_smaller_than_an_int_are_listed_as_small() -> None:
+    writer = BtfWriter()
+    writer.integer("int", 4)
+    writer.enum("hint", {"HINT_NONE": 0, "HINT_SOME": 5}, size=1)
+    writer.struct("owner", 4, {"hint": (2, 0)})
+    writer.enum("state", {"STATE_ONE": 1})
+    writer.enum("length", {"LENGTH_MAX": 9000}, size=2)
+    assert KernelTypes(writer.written()).small_enums() == {"hint": 1, "length": 2}
+
+
 def test_kernel_enum_is_found_by_its_whole_name() -> None:
     writer = BtfWriter()
     writer.integer("drop_reason_user", 4)
