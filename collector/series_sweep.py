@@ -40,8 +40,14 @@ class SeriesSweep:
             is_pod = self.identities.workload(number).kind is WorkloadKind.POD
             return now - (LAST_LOOK_SECONDS if is_pod else self.idle_seconds)
 
-        self.retired.take(self.aggregator.remove_series_of(idle_since))
-        self.traces.remove_series_of(idle_since)
         here = {number for number in living if self.identities.workload(number).kind is WorkloadKind.POD}
-        self.aggregator.fold_series_of_peers(lambda number: number not in here and self.identities.is_gone_peer(number))
+
+        def is_gone(peer: int) -> bool:
+            return peer not in here and self.identities.is_gone_peer(peer)
+
+        self.aggregator.fold_series_of_peers(is_gone)
+        self.retired.take(
+            self.aggregator.remove_series_of(idle_since, lambda peer: now - self.idle_seconds if is_gone(peer) else -math.inf)
+        )
+        self.traces.remove_series_of(idle_since)
         self.identities.use(self.aggregator.numbers() | self.traces.numbers(), 0)

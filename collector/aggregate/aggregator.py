@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -181,15 +182,20 @@ class Aggregator:
         """(probe, record) -> rows that went without their last record having arrived, for records that announce their end."""
         return {place: join.vanished for place, join in self._joins.items() if place in self._ending}
 
-    def remove_series_of(self, idle_since: Callable[[int], float]) -> list[tuple[Instrument, Point]]:
-        """Takes out the series of workloads that are gone and were not updated lately; what was taken out.
+    def remove_series_of(
+        self, idle_since: Callable[[int], float], peer_idle_since: Callable[[int], float] = lambda _number: -math.inf
+    ) -> list[tuple[Instrument, Point]]:
+        """Takes out the series of workloads, and about peers, that are gone and were not updated lately; what was taken out.
 
-        idle_since(number): unix seconds, the moment after which such a series would stay; -inf for workloads that exist.
+        (peer_)idle_since(number): unix seconds, the moment after which such a series would stay; -inf for what exists.
         """
         removed: list[tuple[Instrument, Point]] = []
         for instrument, feed in self._all_feeds():
             for place, labels in feed.table.active():
-                if labels.local >= 0 and feed.table.updated_at[place] < idle_since(labels.local):
+                since = idle_since(labels.local) if labels.local >= 0 else -math.inf
+                if labels.peer >= 0:
+                    since = max(since, peer_idle_since(labels.peer))
+                if feed.table.updated_at[place] < since:
                     removed.append((instrument, self._point(feed, place, labels)))
                     feed.table.remove(place)
         return removed

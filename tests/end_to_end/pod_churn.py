@@ -13,6 +13,7 @@ import ctypes
 import itertools
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -152,9 +153,14 @@ def fork(work: Callable[[], None]) -> int:
     return process
 
 
+def is_wanted() -> bool:
+    """Whoever asked for pods closes our standard input when there have been enough."""
+    return not select.select([0], [], [], 0)[0]
+
+
 def run_slot(root: Path, slot: int, router: int, until: float) -> None:
     serial = 0
-    while time.time() < until:
+    while time.time() < until and is_wanted():
         pod = Pod(root, f"pod-{slot}-{serial}", f"10.77.1.{slot}", router, slot)
         os.waitpid(pod.run(send_requests), 0)
         pod.remove()

@@ -3,26 +3,16 @@ to the right pod or to nobody, never to another one. TEST_CHURN_SECONDS makes it
 
 from __future__ import annotations
 
-import heapq
-import json
 import os
-import queue
-import random
-import subprocess
-import sys
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
-from api_server_double import ApiServerDouble, api_server_double
-from cluster_objects import owner, pod, uid_of
+from api_server_double import api_server_double
+from churning_cluster import NAMESPACE, Event, Truth, churning
+from cluster_objects import uid_of
 from started_agent import RunningAgent
 
 from collector.source.cgroup_files import find_cgroup2
@@ -31,93 +21,7 @@ pytestmark = pytest.mark.end_to_end
 
 SECONDS = float(os.environ.get("TEST_CHURN_SECONDS", "12"))
 SLOTS = 6
-NAMESPACE, SERVER, PORT = "churn", "10.77.0.1", 8080
-SLOWEST_NEWS_SECONDS = 0.4  # what the API server needs to tell
-CLOSE_SECONDS = 2.0  # a connection is known by address, port and when it was opened
-Event = dict[str, Any]
-
-
-@dataclass
-class Truth:
-    """What the pods say they did: (address, port) -> (unix seconds, name)."""
-
-    events: queue.Queue[Event] = field(default_factory=queue.Queue)
-    connections: dict[tuple[str, int], list[tuple[float, str]]] = field(default_factory=dict)
-    pods: int = 0
-    answered: int = 0
-    serving: threading.Event = field(default_factory=threading.Event)
-    done: threading.Event = field(default_factory=threading.Event)
-
-    def listen(self, stream: Any) -> None:
-        for line in stream:
-            event = json.loads(line)
-            if event["event"] in ("serving", "done"):
-                getattr(self, event["event"]).set()
-            elif event["event"] == "asked":
-                self._note(event)
-            else:
-                self.events.put(event)
-
-    def _note(self, event: Event) -> None:
-        self.pods += 1
-        for _, port, before, _ in event["requests"]:
-            if port:
-                self.answered += 1
-                self.connections.setdefault((event["address"], port), []).append((before, event["name"]))
-
-    def who(self, address: str, port: int, at: float) -> str:
-        """Name of the pod; '' when nobody says that this connection was its own."""
-        distance, name = min(
-            ((abs(before - at), name) for before, name in self.connections.get((address, port), ())), default=(CLOSE_SECONDS, "")
-        )
-        return name if distance < CLOSE_SECONDS else ""
-
-
-def tell(cluster: ApiServerDouble, truth: Truth) -> None:
-    """The API server hears of everything a little late, and not in the order in which it happened."""
-    late: list[tuple[float, int, Event]] = []
-    chance, number = random.Random(7), 0
-    while not (truth.done.is_set() and truth.events.empty() and not late):
-        with_time = truth.events.get(timeout=0.02) if not truth.events.empty() else None
-        if with_time is not None:
-            number += 1
-            heapq.heappush(late, (with_time["at"] + chance.uniform(0, SLOWEST_NEWS_SECONDS), number, with_time))
-        while late and late[0][0] <= time.time():
-            describe(cluster, heapq.heappop(late)[2])
-        time.sleep(0.005)
-
-
-def describe(cluster: ApiServerDouble, event: Event) -> None:
-    name = event["name"]
-    if event["event"] == "ended":
-        cluster.delete("pods", NAMESPACE, name)
-        return
-    made = pod(name, namespace=NAMESPACE, addresses=(event["address"],), owned_by=owner("Job", f"job-of-{name}"))
-    made["status"]["startTime"] = datetime.fromtimestamp(int(event["began"]), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    cluster.put("pods", made)
-
-
-@contextmanager
-def churning(cluster: ApiServerDouble, root: Path) -> Iterator[Truth]:
-    """Pods that come and go, described by the API server; everything is gone at the end."""
-    command = [sys.executable, str(Path(__file__).with_name("pod_churn.py")), str(root), str(SECONDS), str(SLOTS)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as churn:
-        truth = Truth()
-        threads = [
-            threading.Thread(target=truth.listen, args=(churn.stdout,)),
-            threading.Thread(target=tell, args=(cluster, truth)),
-        ]
-        for thread in threads:
-            thread.start()
-        try:
-            yield truth
-        finally:
-            truth.done.set()
-            assert churn.stdin is not None
-            churn.stdin.close()
-            churn.wait(30)
-            for thread in threads:
-                thread.join(30)
+SERVER, PORT = "10.77.0.1", 8080
 
 
 @pytest.fixture
@@ -164,7 +68,7 @@ def test_nothing_that_was_seen_is_attributed_to_another_pod(
 ) -> None:
     with api_server_double(tmp_path) as cluster:
         agent = start_agent("--kubeconfig", str(cluster.kubeconfig), "--node-name", "node-1", "--flow-history", "200000")
-        with churning(cluster, root) as truth:
+        with churning(cluster, root, SECONDS, SLOTS) as truth:
             assert truth.done.wait(SECONDS + 60)
             wanted = 0.9 * 2 * truth.answered
             path = f"/api/v1/flows?port={PORT}&address={SERVER}&state=closed&protocol=tcp&limit=10000"

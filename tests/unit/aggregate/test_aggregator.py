@@ -200,6 +200,20 @@ def test_series_of_gone_peers_with_the_same_name_become_one_whose_sum_stays() ->
     assert aggregator.numbers() >= {1, 4} and len(aggregator.numbers()) == 3
 
 
+def test_series_about_gone_peers_go_when_they_are_idle_though_their_owner_lives() -> None:
+    names = Names()
+    names.known = {2: "job-a", 3: "job-b", 4: "cart"}
+    aggregator = make(SENT, names=names)
+    for now, peers in ((100.0, [2, 3, 4]), (200.0, [3])):
+        columns = {"local": [1] * len(peers), "peer": peers}
+        batch = make_batch(added=columns, flow=peers, opened_at=[1] * len(peers), bytes=[int(now)] * len(peers))
+        aggregator.add(aggregator.join(batch), now)
+    removed = aggregator.remove_series_of(lambda _: -math.inf, lambda peer: 150.0 if peer in (2, 3) else -math.inf)
+    assert [point.attributes["service.peer.name"] for _, point in removed] == ["job-a"]
+    left = {point.attributes["service.peer.name"] for point in points(aggregator, "sample.io")}
+    assert left == {"job-b", "cart"}, "one was added to lately, the other exists"
+
+
 @pytest.mark.parametrize("announced", [True, False])
 def test_only_records_that_announce_their_end_can_lose_it(announced: bool) -> None:
     silent = {"struct": "flow_row", "map": "rows", "key": "flow", "cumulative": ["bytes"]}
