@@ -19,7 +19,7 @@ from collector.errors import CompileError
 from collector.source import bcc_compiler
 from collector.source.bcc_object import BccObject, BccProgram
 from collector.source.compiler_messages import describe_failure, parse_messages
-from collector.source.core_compiler import KERNEL_TYPES, CompilerSettings, find_kernel_header
+from collector.source.core_compiler import KERNEL_DIALECT, KERNEL_TYPES, CompilerSettings, find_kernel_header
 from collector.source.kernel_headers import write_headers
 from collector.source.libbpf import Libbpf
 from collector.source.private_cache import PrivateCache
@@ -27,7 +27,7 @@ from collector.source.verifier_words import explain_log
 
 BCC_SOURCE = "probe.bcc.c"
 INSTALL = "Install it (Debian: apt-get install python3-bpfcc), or write the probe in CO-RE C and compile it elsewhere."
-FLAGS = ("-D_UAPI__LINUX_BPF_H__", "-Wno-macro-redefined", "-Wno-unknown-attributes")
+FLAGS = ("-D_UAPI__LINUX_BPF_H__", KERNEL_DIALECT, "-Wno-macro-redefined", "-Wno-unknown-attributes", "-Wno-microsoft")
 SECONDS_MAX = 300  # 1 to 3 s on a real machine, a minute in an emulated one
 ANSWER_BYTES_MAX, DESCRIPTORS_MAX = 1 << 20, 250
 # How bcc names functions that it attaches by themselves.

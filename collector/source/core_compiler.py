@@ -17,7 +17,9 @@ SOURCE = "probe.bpf.c"
 KERNEL_TYPES = Path("/sys/kernel/btf/vmlinux")
 HELPER_HEADERS = Path("/usr/include/bpf/bpf_helpers.h")
 SECONDS_MAX = 120
-FLAGS = ("-g", "-O2", "-target", "bpf", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wpadded", "-Werror=padded")
+KERNEL_DIALECT = "-fms-extensions"  # since 7.0 the kernel's structs take in others by their bare tag (struct ns_common)
+WARNINGS = ("-Wall", "-Wextra", "-Wno-unused-parameter", "-Wpadded", "-Werror=padded")
+FLAGS = ("-g", "-O2", "-target", "bpf", KERNEL_DIALECT, *WARNINGS)
 ARCHITECTURES = {"x86_64": "x86", "aarch64": "arm64", "ppc64le": "powerpc", "s390x": "s390", "riscv64": "riscv"}
 ELSEWHERE = "or compile it on another machine and put probe.bpf.o into the folder"
 

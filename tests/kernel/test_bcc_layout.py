@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from collector.catalog.btf import Btf
-from collector.source.core_compiler import KERNEL_TYPES, CompilerSettings, find_kernel_header
+from collector.source.core_compiler import KERNEL_DIALECT, KERNEL_TYPES, CompilerSettings, find_kernel_header
 from collector.source.kernel_headers import write_headers
 from collector.source.private_cache import PrivateCache
 
@@ -46,7 +46,7 @@ def test_structs_lie_as_in_this_kernel_and_no_gap_can_be_merged(project: Path, t
     lines = [f'_Static_assert({truth}, "{subject}");' for subject, truth in expected.items()]
     source.write_text("\n".join(["#define BPF_NO_PRESERVE_ACCESS_INDEX", "#include <vmlinux.h>", *lines]))
     # Without -target bpf: bcc lays out for this machine.
-    command = ["clang", "-w", "-ferror-limit=0", "-fsyntax-only", "-I", str(root / "include"), str(source)]
+    command = ["clang", "-w", KERNEL_DIALECT, "-ferror-limit=0", "-fsyntax-only", "-I", str(root / "include"), str(source)]
     words = subprocess.run(command, capture_output=True, text=True, check=False).stderr
     assert set(SENTINELS) <= expected.keys()
     assert [found[1] for found in FAILED.finditer(words)] == []
