@@ -129,7 +129,11 @@ class ProbeControl:
             return named[where]
         folder = Path(where)
         if not folder.is_absolute():
-            raise ControlError(f"There is no probe {where!r} below the probe path.", f"There are: {', '.join(named)}.", 404)
+            raise ControlError(
+                f"There is no probe {where!r} below the probe path.",
+                f"There are: {', '.join(named)}. A folder is given as ./{where}.",
+                404,
+            )
         allowed = folder.resolve().parent in [place.resolve() for place in self._places()]
         if not allowed and not self.settings.load_from_anywhere:
             remedy = "Put it there, or start the agent with HONEYGUIDE_LOAD_FROM_ANYWHERE=true."

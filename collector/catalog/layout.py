@@ -78,12 +78,13 @@ class StructReader:
     def joined_schema(self, probe: str, record: str, table: str = "") -> tuple[Schema, MapLayout]:
         """One row out of a map's key (struct <record>_key) and value (struct <record>_value).
 
-        Of a bcc table that is called `table`: out of what it declares; a plain number is called key or value.
+        Of a bcc table that is called `table`, unless there are both structs: out of what it declares; a plain number is called
+        key or value.
         Padding fields (named pad...) are left out; a name in both structs is an error.
         """
         structs = (f"{record}_key", f"{record}_value")
         described = self._btf.find("struct", f"____btf_map_{table}")
-        if described is None or self._btf.find("struct", structs[0]):
+        if described is None or all(self._btf.find("struct", name) for name in structs):
             parts = [self._struct(probe, name) for name in structs]
         else:
             parts = [self._part(probe, member) for member in self._btf.members(described)]

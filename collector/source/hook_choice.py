@@ -9,13 +9,14 @@ from collector.catalog.manifest import Hook
 from collector.catalog.probe_folder import Probe
 from collector.errors import HoneyguideError, LoadError
 from collector.source.bcc_object import BccObject
-from collector.source.forced_hooks import force_hooks
-from collector.source.hook_support import KernelFacts
+from collector.source.forced_hooks import force_hooks, kind_of
+from collector.source.hook_support import TRAMPOLINE_HOOKS, KernelFacts
 from collector.source.libbpf import Libbpf
 from collector.source.loaded_probe import LoadedProbe, LoadSettings
 from collector.source.program_object import ProgramObject
 
 REMEDY = "`honeyguide doctor` shows what this kernel and these privileges allow."
+TRAMPOLINE_REMEDY = f"fentry and fexit need a kernel with CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS. {REMEDY}"
 
 
 def load_probe(probe: Probe, libbpf: Libbpf, settings: LoadSettings, facts: KernelFacts) -> LoadedProbe:
@@ -34,9 +35,16 @@ def load_probe(probe: Probe, libbpf: Libbpf, settings: LoadSettings, facts: Kern
     try:
         return load_first_way(forced, load)
     except LoadError as error:
+        if not words and error.remedy == REMEDY and has_only_trampolines(probe.manifest.hook, sections):
+            raise LoadError(error.cause, TRAMPOLINE_REMEDY) from None
         if not words:
             raise
         raise LoadError(error.cause, f"`hooks` allows only {', '.join(words)} here. Without it, what works is taken.") from None
+
+
+def has_only_trampolines(hooks: Sequence[Hook], sections: Mapping[str, str]) -> bool:
+    """Whether some hook can be served by nothing else: the kernel then says no more than EPERM."""
+    return any(all(kind_of(sections[program]) in TRAMPOLINE_HOOKS for program in hook.alternatives) for hook in hooks)
 
 
 def load_first_way(probe: Probe, load: Callable[[Probe], LoadedProbe]) -> LoadedProbe:

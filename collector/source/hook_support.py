@@ -57,13 +57,15 @@ class KernelFacts:
     def _judge_btf_tracepoint(self, target: str) -> str:
         if self.types is None:
             return "this kernel has no BTF"
+        if target.startswith(("sys_enter_", "sys_exit_")):
+            return f'tracepoints of system calls have no BTF form: write SEC("tracepoint/syscalls/{target}"), which needs tracefs'
         return "" if self.types.has_tracepoint(target) else f"this kernel has no tracepoint {target}"
 
     def _judge_tracepoint(self, target: str) -> str:
         places = [self.sys_root / "kernel/tracing/events", self.sys_root / "kernel/debug/tracing/events"]
         mounted = [place for place in places if is_there(place)]
         if not mounted:
-            return "tracefs is not mounted or not ours to read (mount -t tracefs none /sys/kernel/tracing)"
+            return "tracefs is not mounted or not ours to read (mount -t tracefs tracefs /sys/kernel/tracing)"
         return "" if any(is_there(place / target) for place in mounted) else f"this kernel has no tracepoint {target}"
 
     def _judge_iterator(self, target: str) -> str:

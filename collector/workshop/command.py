@@ -14,10 +14,10 @@ from collector.terminal.options import add_agent_flags, open_client
 from collector.terminal.table import GOOD, say
 from collector.workshop.check import check_folder, print_findings
 from collector.workshop.live import watch
-from collector.workshop.new_probe import write_probe
+from collector.workshop.new_probe import FORMS, write_probe
 
 ACTIONS = {
-    "load": "compile and load a probe: its name, or its folder",
+    "load": "compile and load a probe: its name, or its folder with a / in it (./NAME)",
     "unload": "take a probe out of the kernel and off the list",
     "enable": "start a probe that is disabled, refused or stopped",
     "disable": "take a probe out of the kernel; it stays listed",
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--hook",
         required=True,
         metavar="HOOK",
-        help="tracepoint:CATEGORY:NAME, kprobe:F, uprobe:FILE:F or usdt:FILE:PROVIDER:NAME",
+        help=FORMS,
     )
     new.add_argument("--dialect", choices=("core", "bcc"), default="core", help="core: CO-RE C (default); bcc: bcc's C")
     new.add_argument("--in", dest="place", metavar="FOLDER", type=Path, default=Path(), help="where (default: here)")
@@ -84,10 +84,11 @@ def ask_agent(arguments: argparse.Namespace) -> int:
     probe = arguments.probe
     with open_client(arguments) as client:
         if arguments.action == "load":
-            where = str(Path(probe).resolve()) if "/" in probe or Path(probe).is_dir() else probe
+            where = str(Path(probe).resolve()) if "/" in probe else probe
             answer = client.post("/probes/load", {"probe": where})
         else:
             answer = client.post(f"/probes/{probe}/{arguments.action}", {})
     cause = f" ({answer['cause']})" if answer["cause"] else ""
-    say(f"{answer['probe']}: {answer['state']}{cause}", GOOD)
+    state = "unloaded" if arguments.action == "unload" else f"{answer['state']}{cause}"
+    say(f"{answer['probe']}: {state}", GOOD)
     return 0

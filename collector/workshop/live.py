@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from collector.accounts import Book
@@ -47,25 +47,49 @@ def watch(folder: Path, settings: Settings, *, as_json: bool, seconds: float) ->
 
 def show_all(loaded: LoadedProbe, clock: SystemClock, code: ProbeCode | None, end: float, *, as_json: bool) -> None:
     """Drains and prints until `end` (monotonic seconds)."""
-    table, next_snapshot = "", 0.0
+    screen, next_snapshot = Screen(as_json), 0.0
     while time.monotonic() < end:
         loaded.tick(clock.boot_ns())
-        batches = loaded.drain()
+        events, counts = loaded.drain(), []
         if time.monotonic() >= next_snapshot:
             next_snapshot = time.monotonic() + SNAPSHOT_SECONDS
-            batches += loaded.take_snapshot(clock.boot_ns(), first=True)
+            counts = loaded.take_snapshot(clock.boot_ns(), first=True)
         clock.measure()
-        for batch in batches:
+        for batch in (*events, *counts):
             add_columns(loaded, batch, code)
-            if not as_json and table != batch.schema.record and len(batch):
-                table = batch.schema.record
-                print(heading(batch))
-            for row in rows_of(batch, clock.offset_ns):
-                print(json.dumps({"record": batch.schema.record, **row}) if as_json else line(batch, row))
-            if len(batch) > LINES_PER_DRAIN:
-                say(f"... and {len(batch) - LINES_PER_DRAIN} more", NOTICE)
+        for batch in events:
+            screen.show(batch, list(rows_of(batch, clock.offset_ns)))
+        for batch in counts:
+            screen.show_changes(batch, list(rows_of(batch, clock.offset_ns)))
         sys.stdout.flush()
         time.sleep(DRAIN_SECONDS)
+
+
+class Screen:
+    """Rows as lines under a heading, or as JSON; of a table that is read again and again, what changed."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._heading = ""
+        self._known: dict[str, list[Row]] = {}
+
+    def show(self, batch: Batch, rows: Sequence[Row]) -> None:
+        record = batch.schema.record
+        if not self._as_json and self._heading != record and rows:
+            self._heading = record
+            print(heading(batch))
+        for row in rows:
+            print(json.dumps({"record": record, **row}) if self._as_json else line(batch, row))
+        if len(batch) > LINES_PER_DRAIN:
+            say(f"... and {len(batch) - LINES_PER_DRAIN} more", NOTICE)
+
+    def show_changes(self, batch: Batch, rows: list[Row]) -> None:
+        known = self._known.get(batch.schema.record, [])
+        changed = [row for row in rows if row not in known]
+        self._known[batch.schema.record] = rows
+        if changed and not self._as_json:
+            print(f"-- {time.strftime('%H:%M:%S')}, {len(changed)} of {len(batch)} changed")
+        self.show(batch, changed)
 
 
 def add_columns(loaded: LoadedProbe, batch: Batch, code: ProbeCode | None) -> None:

@@ -9,7 +9,11 @@ from pathlib import Path
 from collector.errors import HoneyguideError
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-FORMS = "tracepoint:CATEGORY:NAME, kprobe:FUNCTION, uprobe:FILE:FUNCTION or usdt:FILE:PROVIDER:NAME"
+FORMS = (
+    "tracepoint:CATEGORY:NAME; kprobe, kretprobe, fentry or fexit with :FUNCTION of the kernel; uprobe or uretprobe with"
+    " :FILE:FUNCTION; usdt:FILE:PROVIDER:NAME"
+)
+WITHOUT_TYPES = "syscalls"  # the category whose tracepoints are made from a table: they have no BTF form
 MANIFEST = """question = "How often, and by whom, is {what} reached?"
 cost = "per event"
 oldest_kernel = "5.10"
@@ -115,7 +119,8 @@ def parse_hook(text: str, dialect: str) -> HookChoice:
     kind, _, target = text.partition(":")
     parts = target.split(":")
     if kind == "tracepoint" and len(parts) == 2 and all(re.fullmatch(r"\w+", part) for part in parts):
-        section = f"tp_btf/{parts[1]}" if dialect == "core" else f"tracepoint/{parts[0]}/{parts[1]}"
+        typed = dialect == "core" and parts[0] != WITHOUT_TYPES
+        section = f"tp_btf/{parts[1]}" if typed else f"tracepoint/{parts[0]}/{parts[1]}"
         return HookChoice(section, f"tracepoint {parts[0]}:{parts[1]}", parts[1].replace("_", " "))
     if kind in ("kprobe", "kretprobe", "fentry", "fexit") and re.fullmatch(r"[\w.]+", target):
         return HookChoice(f"{kind}/{target}", f"kernel function {target}", target)

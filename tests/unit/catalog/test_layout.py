@@ -115,6 +115,15 @@ def test_values_are_cut_to_their_size_when_the_kernel_rounded_it_up() -> None:
     assert layout.join(np.array([[80, 0, 0, 0]], np.uint8), values, schema.dtype).tolist() == [(80, 3, 0, 0)]
 
 
+def test_bcc_table_may_have_a_struct_for_its_key_and_a_number_for_its_value() -> None:
+    writer = BtfWriter()
+    word = writer.integer("unsigned int", 4)
+    key = writer.struct("hit_key", 4, {"port": (word, 0)})
+    writer.struct("____btf_map_hits", 8, {"key": (key, 0), "value": (word, 4)})
+    schema, _ = StructReader(Btf(writer.written()), None).joined_schema("probe", "hit", "hits")
+    assert schema.dtype.names == ("port", "value")
+
+
 def test_name_in_key_and_value_is_refused() -> None:
     writer = BtfWriter()
     word = writer.integer("unsigned int", 4)

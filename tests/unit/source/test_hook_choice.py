@@ -5,7 +5,7 @@ from recordings import SAMPLE
 
 from collector.catalog.manifest import Hook
 from collector.errors import LoadError
-from collector.source.hook_choice import check_settings, choose_programs
+from collector.source.hook_choice import check_settings, choose_programs, has_only_trampolines
 from collector.source.loaded_probe import LoadSettings
 
 STATE = Hook(purpose="state", account="a", alternatives=["tracepoint", "fentry", "kprobe"])
@@ -55,3 +55,10 @@ def test_unknown_setting_is_refused_with_those_there_are() -> None:
 def test_map_cannot_be_sized_by_a_list() -> None:
     with pytest.raises(LoadError, match=r"fills maps\.buckets"):
         check_settings(SAMPLE, LoadSettings(values={"max_connections": (1, 2), "dns_ports": (53,)}))
+
+
+def test_hooks_that_only_a_trampoline_can_serve_are_told_apart() -> None:
+    hooks = (Hook(purpose="calls", alternatives=["enter", "enter_by_kprobe"]), Hook(purpose="ends", alternatives=["leave"]))
+    sections = {"enter": "fentry/vfs_unlink", "enter_by_kprobe": "kprobe/vfs_unlink", "leave": "fexit/vfs_unlink"}
+    assert has_only_trampolines(hooks, sections)
+    assert not has_only_trampolines(hooks[:1], sections)

@@ -56,6 +56,7 @@ def test_what_may_work_is_not_ruled_out(facts: KernelFacts, section: str) -> Non
     ("section", "reason"),
     [
         ("tp_btf/kfree", "no tracepoint kfree"),
+        ("tp_btf/sys_enter_openat", 'write SEC("tracepoint/syscalls/sys_enter_openat")'),
         ("tracepoint/sched/sched_nothing", "no tracepoint sched/sched_nothing"),
         ("iter/udp", "no iterator over udp"),
         ("kprobe/tcp_set", "no function tcp_set to probe"),

@@ -14,6 +14,9 @@ from collector.workshop.new_probe import parse_hook, write_probe
     [
         ("tracepoint:sched:sched_process_exit", "tp_btf/sched_process_exit", "tracepoint/sched/sched_process_exit"),
         ("kprobe:do_exit", "kprobe/do_exit", "kprobe/do_exit"),
+        ("fexit:do_exit", "fexit/do_exit", "fexit/do_exit"),
+        # 6.18's BTF has btf_trace_sys_enter, and none for a single call.
+        ("tracepoint:syscalls:sys_enter_openat", "tracepoint/syscalls/sys_enter_openat", "tracepoint/syscalls/sys_enter_openat"),
         ("kretprobe:do_exit", "kretprobe/do_exit", "kretprobe/do_exit"),
         ("uprobe:/bin/bash:readline", "uprobe//bin/bash:readline", "uprobe//bin/bash:readline"),
         ("usdt:/lib/libc.so.6:libc:setjmp", "usdt//lib/libc.so.6:libc:setjmp", "usdt//lib/libc.so.6:libc:setjmp"),
