@@ -78,7 +78,10 @@ def check_pod(objects: dict[tuple[str, str], dict[str, Any]]) -> None:
     mounted = {mount["name"]: mount for mount in container["volumeMounts"]}
     assert mounted.keys() == {volume["name"] for volume in pod["volumes"]}
     writable = {name for name, mount in mounted.items() if not mount.get("readOnly")}
-    assert writable == {volume["name"] for volume in pod["volumes"] if "emptyDir" in volume}
+    temporary = {volume["name"]: volume["emptyDir"] for volume in pod["volumes"] if "emptyDir" in volume}
+    assert writable == temporary.keys()
+    assert all(kept.get("sizeLimit") for kept in temporary.values())
+    check_cache(pod, {mounted[name]["mountPath"] for name in temporary})
     hosts = {volume["name"]: volume["hostPath"] for volume in pod["volumes"] if "hostPath" in volume}
     assert all(mounted[name]["mountPath"] == path["path"] and path["type"] == "Directory" for name, path in hosts.items())
     assert not any(path["path"].endswith(".sock") or path["path"] in ("/", "/run", "/var/run") for path in hosts.values())
@@ -87,6 +90,13 @@ def check_pod(objects: dict[tuple[str, str], dict[str, Any]]) -> None:
     assert ("ClusterRole" in kinds) == pod["automountServiceAccountToken"]
     accounts = {name for kind, name in objects if kind == "ServiceAccount"}
     assert pod["serviceAccountName"] in accounts
+
+
+def check_cache(pod: dict[str, Any], writable: set[str]) -> None:
+    """Not the mount itself: kubelet makes an emptyDir for everybody (0777), and the agent refuses such a folder."""
+    folder = Path(environment(pod)[variable_of("cache_folder")])
+    assert str(folder) not in writable
+    assert str(folder.parent) in writable
 
 
 def test_base_is_valid_for_kubernetes_old_and_new() -> None:

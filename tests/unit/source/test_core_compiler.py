@@ -83,6 +83,15 @@ def test_folder_that_others_can_write_is_no_cache(tmp_path: Path) -> None:
     assert PrivateCache(tmp_path / "good").open() == tmp_path / "private"
 
 
+def test_cache_is_made_below_a_mount_that_is_everybodys(tmp_path: Path) -> None:
+    """As kubelet makes an emptyDir; the manifests name a folder below it."""
+    (tmp_path / "mount").mkdir()
+    (tmp_path / "mount").chmod(0o777)
+    with pytest.raises(ProbeError, match="is not private"):
+        PrivateCache(tmp_path / "mount").open()
+    assert PrivateCache(tmp_path / "mount/compiled").open().stat().st_mode & 0o777 == 0o700
+
+
 def test_cache_forgets_the_longest_unused(tmp_path: Path) -> None:
     cache = PrivateCache(tmp_path / "cache")
     for number in range(KEPT_MAX + 3):
