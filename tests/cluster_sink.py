@@ -1,10 +1,10 @@
-"""A sink that remembers, and a watch over an API server double that forgives quickly."""
+"""A sink that remembers, and a watch over an API server, real or a double, that forgives quickly."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 from api_server_double import ApiServerDouble
@@ -65,12 +65,16 @@ def access_of(cluster: ApiServerDouble) -> ApiAccess:
     return found
 
 
-@contextmanager
 def watching(
     cluster: ApiServerDouble, options: WatchOptions | None = None, pace: Pace = QUICK, access: ApiAccess | None = None
-) -> Iterator[Watched]:
+) -> AbstractContextManager[Watched]:
+    return watching_by(access or access_of(cluster), options or WatchOptions("node-1", "off"), pace)
+
+
+@contextmanager
+def watching_by(access: ApiAccess, options: WatchOptions, pace: Pace = QUICK) -> Iterator[Watched]:
     sink = RememberingSink()
-    watch = ClusterWatch(access or access_of(cluster), options or WatchOptions("node-1", "off"), sink, pace, seed=1)
+    watch = ClusterWatch(access, options, sink, pace, seed=1)
     watch.start()
     try:
         yield Watched(watch, sink)

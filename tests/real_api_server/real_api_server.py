@@ -1,0 +1,148 @@
+"""A real kube-apiserver with its etcd, on loopback: TLS, RBAC, service account tokens. It can be stopped and started again.
+
+`./test real_api_server` compiles it and says where it is.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from throwaway_certificates import Certificates, make_certificates
+
+VARIABLE = "REAL_API_SERVER"
+PROGRAM = os.environ.get(VARIABLE, "")
+ETCD = shutil.which("etcd")
+START_SECONDS = 90
+ADMIN_TOKEN = "admin-of-a-test"
+ISSUER = "https://kubernetes.default.svc"
+Process = subprocess.Popen[bytes]
+
+
+def why_not() -> str:
+    """'' where the tests can run."""
+    if not PROGRAM:
+        return "needs a real kube-apiserver: ./test real_api_server compiles one (10 to 30 minutes, once) and runs these tests"
+    needed = (PROGRAM, "etcd", "etcdctl", "kubectl", "openssl")
+    missing = [name for name in needed if shutil.which(name) is None]
+    return f"missing: {', '.join(missing)}" if missing else ""
+
+
+@dataclass
+class RealApiServer:
+    """ports: the API server's, etcd's for clients, etcd's for peers."""
+
+    folder: Path
+    certificates: Certificates
+    ports: Sequence[int]
+    processes: dict[str, Process] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        return f"https://127.0.0.1:{self.ports[0]}"
+
+    @property
+    def service_account_key(self) -> Path:
+        return self.folder / "service-account.key"
+
+    def start(self) -> None:
+        """Returns when it is ready."""
+        self._run("kube-apiserver", [PROGRAM, *self._options()])
+        deadline = time.monotonic() + START_SECONDS
+        while not self._is_ready():
+            assert self.processes["kube-apiserver"].poll() is None and time.monotonic() < deadline, self._said("kube-apiserver")
+            time.sleep(0.1)
+
+    def start_etcd(self) -> None:
+        assert ETCD is not None
+        client, peer = (f"http://127.0.0.1:{port}" for port in self.ports[1:])
+        options = {
+            "--data-dir": self.folder / "etcd", "--listen-client-urls": client, "--advertise-client-urls": client,
+            "--listen-peer-urls": peer, "--initial-advertise-peer-urls": peer, "--initial-cluster": f"default={peer}",
+            "--unsafe-no-fsync": "true",
+        }  # fmt: skip
+        self._run("etcd", [ETCD, *(f"{name}={value}" for name, value in options.items())])
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """The API server alone; etcd keeps what there is."""
+        self._end("kube-apiserver", how)
+
+    def close(self) -> None:
+        for name in list(self.processes):
+            self._end(name, signal.SIGKILL)
+
+    def compact(self) -> None:
+        """etcd forgets all versions but those that are."""
+        answer = httpx.post(f"http://127.0.0.1:{self.ports[1]}/v3/kv/range", json={"key": "AA=="}, timeout=10)
+        revision = answer.json()["header"]["revision"]
+        answer = httpx.post(
+            f"http://127.0.0.1:{self.ports[1]}/v3/kv/compaction", json={"revision": revision, "physical": True}, timeout=30
+        )
+        answer.raise_for_status()
+
+    def _options(self) -> list[str]:
+        tokens = self.folder / "tokens.csv"
+        tokens.write_text(f"{ADMIN_TOKEN},admin,1,system:masters\n")
+        made, key = self.certificates, self.service_account_key
+        chosen = {
+            "etcd-servers": f"http://127.0.0.1:{self.ports[1]}", "secure-port": self.ports[0], "bind-address": "127.0.0.1",
+            "advertise-address": "192.0.2.1", "service-cluster-ip-range": "10.96.0.0/12", "authorization-mode": "RBAC",
+            "tls-cert-file": made.server, "tls-private-key-file": made.server_key, "token-auth-file": tokens,
+            "service-account-issuer": ISSUER, "service-account-key-file": key, "service-account-signing-key-file": key,
+            "cert-dir": self.folder, "allow-privileged": "true", "endpoint-reconciler-type": "none",
+            "audit-log-path": self.folder / "audit.log", "audit-policy-file": self._audit_policy(),
+            "audit-log-mode": "blocking",
+        }  # fmt: skip
+        return [f"--{name}={value}" for name, value in chosen.items()]
+
+    def _audit_policy(self) -> Path:
+        path = self.folder / "audit-policy.yaml"
+        path.write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [ResponseStarted]\nrules: [{level: Metadata}]\n")
+        return path
+
+    def _is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.address}/readyz", verify=False, timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def _run(self, name: str, command: Sequence[str]) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
+
+    def _end(self, name: str, how: signal.Signals) -> None:
+        process = self.processes.pop(name, None)
+        if process is not None:
+            process.send_signal(how)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _said(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()[-3000:]
+
+
+@contextmanager
+def real_api_server(folder: Path) -> Iterator[RealApiServer]:
+    """Running; both processes are gone at the end."""
+    with ExitStack() as stack:
+        ports = [stack.enter_context(closing(socket.create_server(("127.0.0.1", 0)))).getsockname()[1] for _ in range(3)]
+    server = RealApiServer(folder, make_certificates(folder / "certificates"), ports)
+    subprocess.run(["openssl", "genrsa", "-out", str(server.service_account_key), "2048"], check=True, capture_output=True)
+    try:
+        server.start_etcd()
+        server.start()
+        yield server
+    finally:
+        server.close()
