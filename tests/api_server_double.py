@@ -32,6 +32,7 @@ from cluster_store import RESOURCES, ClusterStore, Key, Object, Resource, Select
 from throwaway_certificates import Certificates, make_certificates
 
 METADATA_ONLY = "as=PartialObjectMetadata"
+METADATA_OF_ONE = f"{METADATA_ONLY};"  # no list has that form
 END_OF_INITIAL = {"k8s.io/initial-events-end": "true"}
 
 
@@ -76,8 +77,8 @@ class Handler(BaseHTTPRequestHandler):
         asked = self.asked
         if asked.bearer not in self.cluster.tokens and not asked.subject:
             return self.answer_status(401, "Unauthorized")
-        if asked.resource not in RESOURCES:
-            return self.answer_status(404, "NotFound")
+        if asked.resource not in RESOURCES or not self.path.startswith(f"{self.resource.prefix}/"):
+            return self.answer_status(404, "NotFound", "the server could not find the requested resource")
         if (asked.verb, asked.resource) in self.cluster.forbidden:
             text = f'{asked.resource} is forbidden: User "honeyguide" cannot {asked.verb} resource "{asked.resource}"'
             return self.answer_status(403, "Forbidden", text)
@@ -94,9 +95,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def _list(self) -> None:
         query = self.asked.query
+        if METADATA_OF_ONE in self.asked.accept:
+            text = f"you requested PartialObjectMetadata, but the requested object is a list (*core.{self.resource.kind}List)"
+            return self.answer_status(406, "NotAcceptable", text)
         place, _, version = query.get("continue", "").rpartition("@")
         if place and int(version) < self.cluster.store.oldest:
-            return self.answer_status(410, "Expired", "The provided continue parameter is too old")
+            return self.answer(410, json.dumps(expired(place)).encode())
         limit = 0 if query.get("resourceVersion") == "0" else int(query.get("limit", 0))  # the watch cache knew no limit
         after: Key = tuple(place.split("/")) if place else ("", "")  # type: ignore[assignment]
         found, now, more = self.cluster.store.list(self.asked.resource, self._selector(), after, limit)
@@ -127,11 +131,12 @@ class Handler(BaseHTTPRequestHandler):
     def _watch(self) -> None:
         query, store = self.asked.query, self.cluster.store
         if "sendInitialEvents" in query and not self.cluster.streaming_lists:
-            return self.answer_status(422, "Invalid", "sendInitialEvents is forbidden for watch")
+            return self.answer_status(422, "Invalid", "resourceVersionMatch is forbidden for watch")
         version = query.get("resourceVersion", "")
-        if version not in ("", "0") and int(version) < store.oldest:
-            return self.answer_status(410, "Expired", f"too old resource version: {version} ({store.oldest})")
         stream = Stream(self, self._selector())
+        if version not in ("", "0") and int(version) < store.oldest:
+            self.begin_stream()
+            return stream.refuse(410, f"too old resource version: {version} ({store.oldest})")
         return stream.run(int(version or 0), "sendInitialEvents" in query or version in ("", "0"))
 
     def begin_stream(self) -> None:
@@ -226,7 +231,8 @@ class Stream:
 
     def _bookmark(self, version: int, annotations: dict[str, str]) -> None:
         metadata = {"resourceVersion": str(version), "creationTimestamp": None, "annotations": annotations}
-        body = {"kind": self.handler.resource.kind, "apiVersion": self.handler.resource.api_version, "metadata": metadata}
+        resource = self.handler.resource
+        body = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata, "spec": {}, "status": {}}
         self.handler.chunk(self._line("BOOKMARK", json.dumps(body).encode()))
 
     def _interrupt(self, how: str, version: int) -> bool:
@@ -241,10 +247,14 @@ class Stream:
         elif how == "garbage":
             handler.chunk(b"\x00 not json\n")
         else:
-            handler.chunk(self._line("ERROR", json.dumps(status_object(int(how), "Expired", "told to")).encode()))
-            handler.wfile.write(b"0\r\n\r\n")
+            self.refuse(int(how), "told to")
         handler.close_connection = True
         return how not in ("bookmark", "garbage")
+
+    def refuse(self, code: int, message: str) -> None:
+        """As an event: the status of the answer is 200 already."""
+        self.handler.chunk(self._line("ERROR", json.dumps(status_object(code, "Expired", message)).encode()))
+        self.handler.wfile.write(b"0\r\n\r\n")
 
     @staticmethod
     def _line(kind: str, body: bytes) -> bytes:
@@ -254,6 +264,12 @@ class Stream:
 def status_object(code: int, reason: str, message: str) -> Object:
     body = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
     return {**body, "message": message, "reason": reason, "code": code}
+
+
+def expired(place: str) -> Object:
+    """With a token for those who do not mind that the rest is of another version."""
+    told = status_object(410, "Expired", "The provided continue parameter is too old to display a consistent list result.")
+    return {**told, "metadata": {"continue": f"{place}@inconsistent"}}
 
 
 @dataclass

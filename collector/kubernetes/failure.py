@@ -58,5 +58,6 @@ def remedy_for(outcome: Outcome, resource: str) -> str:
         Outcome.UNAUTHENTICATED: "Check the service account's token, or the user in the kubeconfig.",
         Outcome.TLS: "Check that the certificate authority in the service account or kubeconfig is this cluster's.",
         Outcome.UNREACHABLE: "Check the server's address, and that no NetworkPolicy or firewall is in the way.",
-        Outcome.MISSING: f"This API server has no {resource}; Kubernetes 1.21 or later has.",
+        Outcome.MISSING: f"This API server has no {resource} in version v1; Kubernetes 1.21 or later has. "
+        "HONEYGUIDE_KUBERNETES_PEERS=off does without them.",
     }.get(outcome, "")

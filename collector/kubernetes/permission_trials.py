@@ -15,6 +15,7 @@ from collector.kubernetes.pod_reading import PodReader
 from collector.kubernetes.resource_kinds import Peers, kinds_to_watch
 
 SILENCE_SECONDS = 10.0
+METADATA_OF_MANY = METADATA_ONLY.replace("PartialObjectMetadata", "PartialObjectMetadataList")  # a list has no other: 406
 NO_SUCH_OBJECT = "default/{}/honeyguide-doctor"  # 404 when we may ask, 403 when not
 
 
@@ -36,12 +37,12 @@ async def _try_all(access: ApiAccess, node: str, peers: Peers) -> list[Trial]:
     trials: list[Trial] = []
     async with ApiClient(access, "honeyguide-doctor") as client:
         for subject, path, parameters in _questions(node, peers):
-            resource = subject.split()[1]
+            verb, resource = subject.split()
             try:
-                await client.get(path, parameters, SILENCE_SECONDS, METADATA_ONLY)
+                await client.get(path, parameters, SILENCE_SECONDS, METADATA_OF_MANY if verb == "list" else METADATA_ONLY)
                 trials.append(Trial(subject))
             except ApiError as error:
-                if subject.startswith("get") and error.outcome is Outcome.MISSING:
+                if verb == "get" and error.outcome is Outcome.MISSING:
                     trials.append(Trial(subject))
                     continue
                 trials.append(Trial(subject, error.cause, remedy_for(error.outcome, resource)))

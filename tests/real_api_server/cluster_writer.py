@@ -105,13 +105,13 @@ class ClusterWriter:
         """grace: seconds; then it is only marked, until its kubelet says that it is over (grace 0)."""
         self.delete(f"/api/v1/namespaces/{namespace}/pods/{name}", grace)
 
-    def add_deployment(self, namespace: str, name: str) -> tuple[Object, Object]:
+    def add_deployment(self, namespace: str, name: str, template_hash: str = "6d4cf56db6") -> tuple[Object, Object]:
         """With its ReplicaSet."""
         template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "app", "image": "x"}]}}
         spec = {"selector": {"matchLabels": {"app": name}}, "template": template}
         prefix = f"/apis/apps/v1/namespaces/{namespace}"
         deployment = self.ask("POST", f"{prefix}/deployments", {"metadata": {"name": name}, "spec": spec})
-        metadata = {"name": f"{name}-6d4cf56db6", "ownerReferences": [reference_to(deployment)]}
+        metadata = {"name": f"{name}-{template_hash}", "ownerReferences": [reference_to(deployment)]}
         return deployment, self.ask("POST", f"{prefix}/replicasets", {"metadata": metadata, "spec": spec})
 
     def add_service(self, namespace: str, name: str, **spec: Any) -> Object:
@@ -131,10 +131,8 @@ class ClusterWriter:
             self.kubectl("apply", *namespaced, "-f", str(MANIFESTS / f"{name}.yaml"))
 
     def kubectl(self, *words: str, stdin: str | None = None) -> str:
-        done = subprocess.run(
-            ["kubectl", f"--kubeconfig={self.kubeconfig(ADMIN_TOKEN, 'admin')}", f"--cache-dir={self.server.folder}/kubectl", *words],
-            capture_output=True, text=True, check=False, input=stdin,
-        )  # fmt: skip
+        options = [f"--kubeconfig={self.kubeconfig(ADMIN_TOKEN, 'admin')}", f"--cache-dir={self.server.folder}/kubectl"]
+        done = subprocess.run(["kubectl", *options, *words], capture_output=True, text=True, check=False, input=stdin)
         assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
         return done.stdout
 

@@ -116,7 +116,7 @@ def test_an_expired_token_is_replaced_by_the_one_in_the_file(
 
 
 def shortened(server: RealApiServer, token: str, seconds: float) -> str:
-    """The server's own token with another end, signed with the server's key: it makes none that live for less than ten minutes."""
+    """The server's own token with another end, signed with its key: it makes none that lives for less than ten minutes."""
     head, body, _ = token.split(".")
     claims = json.loads(base64.urlsafe_b64decode(body + "=="))
     claims |= {"exp": int(time.time() + seconds - LEEWAY_SECONDS), "iat": int(time.time()) - 600, "nbf": int(time.time()) - 600}
@@ -143,7 +143,9 @@ def test_another_authority_is_not_trusted_and_the_token_not_sent(
         wait_for(watching.synced)
 
 
-def test_the_doctor_finds_everything_allowed_that_this_server_has(server: RealApiServer, writer: ClusterWriter, account: Path) -> None:
+def test_the_doctor_finds_everything_allowed_that_this_server_has(
+    server: RealApiServer, writer: ClusterWriter, account: Path
+) -> None:
     trials = try_permissions(access_by(account, server.ports[0]), "node-1", "services")
     assert [one.subject for one in trials if one.cause] == ["list endpointslices", "watch endpointslices"]
     assert {one.subject for one in trials} >= {"list pods", "watch pods", "get replicasets", "get jobs"}
