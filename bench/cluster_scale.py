@@ -175,7 +175,7 @@ def watch(pipe: Connection, kubeconfig: str, peers: str, names: bool) -> None:
     agent = choose_cluster_watch(settings, {}, sink)
     assert agent is not None
     agent.start()
-    while not all(one.state.value == "synced" for one in agent.statuses()):
+    while not all(one.state.value in ("synced", "refused") for one in agent.statuses()):
         time.sleep(0.05)
     time.sleep(1)
     while True:

@@ -1,6 +1,6 @@
 """Questions to an API server, and how a real one answered.
 
-The double must answer alike (tests/unit/kubernetes/test_double.py), and a real one still (real_api_server/test_recorded_answers.py).
+The double must answer alike (unit/kubernetes/test_double.py), and a real one still (real_api_server/test_recorded_answers.py).
 
 Kept of an answer is what a client can build on: status, kinds, reasons, which keys there are; no names, no times, no texts.
 """

@@ -80,9 +80,9 @@ class ClusterWriter:
         binding = {"metadata": {"name": name}, "target": target}
         self.ask("POST", f"/api/v1/namespaces/{namespace}/pods/{name}/binding", binding)
 
-    def run_pod(self, namespace: str, name: str, address: str, restarts: int = 0) -> Object:
+    def run_pod(self, namespace: str, name: str, address: str, restarts: int = 0, **status: Any) -> Object:
         """As the kubelet tells of it."""
-        return self._tell(namespace, name, {"phase": "Running", **self._running(namespace, name, address, restarts)})
+        return self._tell(namespace, name, {"phase": "Running", **self._running(namespace, name, address, restarts), **status})
 
     def end_pod(self, namespace: str, name: str) -> Object:
         """It came to its end; the object stays."""

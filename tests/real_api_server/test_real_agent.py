@@ -1,0 +1,100 @@
+"""The whole agent beside a real API server: its API tells of pods and addresses what kubectl tells, and what was so before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from cluster_writer import ClusterWriter
+from started_agent import RunningAgent
+
+pytestmark = pytest.mark.end_to_end
+
+ADDRESSES, LIVES = 6, 4
+SETTLING_SECONDS = 0.5  # around a change nobody can say to whom an address belonged
+
+
+@dataclass
+class Tenancy:
+    """Who had an address, in unix seconds."""
+
+    address: str
+    name: str
+    since: float
+    until: float = float("inf")
+
+
+@dataclass
+class Tenants:
+    """Pods of both nodes that have few addresses, one after another."""
+
+    writer: ClusterWriter
+    namespace: str
+    all: list[Tenancy] = field(default_factory=list)
+    now: dict[str, Tenancy] = field(default_factory=dict)
+
+    def move(self, number: int, life: int) -> None:
+        """Out with the old, in with the new."""
+        address, name = f"10.9.0.{number + 1}", f"tenant-{number}-{life}"
+        old = self.now.pop(address, None)
+        if old is not None:
+            old.until = time.time()
+            self.writer.remove_pod(self.namespace, old.name)
+        self.writer.add_pod(self.namespace, name)
+        self.writer.place_pod(self.namespace, name, f"node-{1 + number % 2}")
+        began = time.time()
+        started = datetime.fromtimestamp(int(began), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.writer.run_pod(self.namespace, name, address, startTime=started)
+        self.now[address] = Tenancy(address, name, time.time())
+        self.all.append(self.now[address])
+
+
+def told_by_kubectl(writer: ClusterWriter, namespace: str) -> set[tuple[Any, ...]]:
+    return {
+        (one["metadata"]["uid"], one["metadata"]["name"], one["spec"]["nodeName"], one["status"]["podIP"])
+        for one in writer.listed("pods", "-n", namespace)
+    }
+
+
+def told_by_agent(answer: Any) -> set[tuple[Any, ...]]:
+    return {(one["uid"], one["name"], one["node"], *one["addresses"]) for one in answer["pods"] if not one["gone"]}
+
+
+def test_pods_and_addresses_at_a_time_are_those_of_the_cluster(
+    start_agent: Callable[..., RunningAgent], writer: ClusterWriter, namespace: str
+) -> None:
+    kubeconfig = str(writer.kubeconfig(writer.new_token()))
+    agent = start_agent("--kubeconfig", kubeconfig, "--node-name", "node-1", "--kubernetes-peers", "pods")
+    path = f"/api/v1/pods?namespace={namespace}&limit=1000"
+    tenants = Tenants(writer, namespace)
+    for life in range(LIVES):
+        for number in range(ADDRESSES):
+            tenants.move(number, life)
+        told = told_by_kubectl(writer, namespace)
+        assert told_by_agent(agent.wait_until(path, lambda answer, told=told: told_by_agent(answer) == told)) == told  # type: ignore[misc]
+        newest = max(one.since for one in tenants.now.values())
+        agent.wait_until("/api/v1/health", lambda _, newest=newest: time.time() > newest + 3 * SETTLING_SECONDS)  # type: ignore[misc]
+    asked = 0
+    for one in tenants.all:
+        end = min(one.until, time.time())
+        if end - one.since > 2 * SETTLING_SECONDS:
+            asked += 1
+            at = datetime.fromtimestamp((one.since + end) / 2, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            answer = agent.ask(f"/api/v1/resolve?address={one.address}&at={at}")
+            assert (answer["evidence"], answer["namespace"], answer["name"]) == ("pod", namespace, one.name), answer
+    assert asked == ADDRESSES * LIVES
+    assert agent.stop() == 0
+
+
+def test_an_old_server_is_named_by_health_with_what_to_do(
+    start_agent: Callable[..., RunningAgent], writer: ClusterWriter
+) -> None:
+    agent = start_agent("--kubeconfig", str(writer.kubeconfig(writer.new_token())), "--node-name", "node-1")
+    health = agent.wait_until("/api/v1/health", lambda health: any("endpointslices" in one for one in health["reasons"]))
+    (reason,) = (one for one in health["reasons"] if "endpointslices" in one)
+    assert "HONEYGUIDE_KUBERNETES_PEERS=off" in reason
+    assert agent.stop() == 0
