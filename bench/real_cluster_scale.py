@@ -3,9 +3,9 @@
     REAL_API_SERVER=build/kubernetes/kube-apiserver .venv/bin/python bench/real_cluster_scale.py [--nodes 100] [--pods 5000]
                                                     [--changes 20] [--seconds 30] [--peers off|services|pods ...]
 
-`./test real_api_server` compiles the server. Pods are made through its API, each with a status as kubelets write it; changes: pods
-that get another status each second, while the agent's part (bench/cluster_scale.py, in a process of its own) watches. Requests are
-those in the server's own audit log. Loopback only.
+`./test real_api_server` compiles the server. Pods are made through its API, each with a status as kubelets write it.
+changes: so many get another status each second, while the agent's part (cluster_scale.py, in a process of its own) watches.
+Requests are those in the server's own audit log. Loopback only.
 """
 
 from __future__ import annotations

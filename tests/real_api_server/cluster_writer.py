@@ -58,20 +58,25 @@ class ClusterWriter:
     def add_namespace(self, name: str) -> str:
         """With the service account that a controller would make, and which every pod needs."""
         self.ask("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
-        account = {"metadata": {"name": "default"}, "automountServiceAccountToken": False}
-        self.ask("POST", f"/api/v1/namespaces/{name}/serviceaccounts", account)
+        self.add_account(name)
         return name
+
+    def add_account(self, namespace: str) -> None:
+        """That of pods which name none."""
+        account = {"metadata": {"name": "default"}, "automountServiceAccountToken": False}
+        self.ask("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", account)
 
     def add_node(self, name: str, address: str) -> Object:
         made = self.ask("POST", "/api/v1/nodes", {"metadata": {"name": name}})
         addresses = [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}]
         return self.patch(f"/api/v1/nodes/{name}/status", {"status": {"addresses": addresses}}) | {"uid": made["metadata"]["uid"]}
 
-    def add_pod(self, namespace: str, name: str, owner: Object | None = None, **labels: str) -> Object:
+    def add_pod(self, namespace: str, name: str, owner: Object | None = None, account: str = "default") -> Object:
         """Nobody has placed it yet."""
         owners = {} if owner is None else {"ownerReferences": [reference_to(owner)]}
-        metadata = {"name": name, "labels": {"app": "test", **labels}, **owners}
-        spec = {"containers": [{"name": "app", "image": "registry.example/app:1.2.3"}], "terminationGracePeriodSeconds": 5}
+        metadata = {"name": name, "labels": {"app": "test"}, **owners}
+        containers = [{"name": "app", "image": "registry.example/app:1.2.3"}]
+        spec = {"containers": containers, "terminationGracePeriodSeconds": 5, "serviceAccountName": account}
         return self.ask("POST", f"/api/v1/namespaces/{namespace}/pods", {"metadata": metadata, "spec": spec})
 
     def place_pod(self, namespace: str, name: str, node: str) -> None:
@@ -118,9 +123,12 @@ class ClusterWriter:
         body = {"metadata": {"name": name}, "spec": {"selector": {"app": name}, "ports": [{"port": 80}], **spec}}
         return self.ask("POST", f"/api/v1/namespaces/{namespace}/services", body)
 
-    def new_token(self, seconds: int = 600) -> str:
-        """A token of our service account, as the kubelet asks for it."""
-        spec = {"expirationSeconds": seconds}
+    def new_token(self, seconds: int = 600, pod: Object | None = None) -> str:
+        """A token of our service account, as the kubelet asks for it; pod: whom it serves, and with whom it ends."""
+        spec: Object = {"expirationSeconds": seconds}
+        if pod is not None:
+            metadata = pod["metadata"]
+            spec["boundObjectRef"] = {"kind": "Pod", "apiVersion": "v1", "name": metadata["name"], "uid": metadata["uid"]}
         token: str = self.ask("POST", f"{OURS}/token", {"spec": spec})["status"]["token"]
         return token
 

@@ -30,6 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealApiServer]:
 def writer(server: RealApiServer) -> Iterator[ClusterWriter]:
     with writing_to(server) as writing:
         writing.give_rights()
+        writing.add_account("honeyguide")
         for number in (1, 2):
             writing.add_node(f"node-{number}", f"192.0.2.{number}")
         yield writing

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
 import subprocess
 import time
 from pathlib import Path
 
+import pytest
 from cluster_sink import watching_by
 from cluster_truth import known_pods, told_pods
 from cluster_writer import BINDING, ClusterWriter, access_by
@@ -55,15 +57,16 @@ def test_what_happened_while_etcd_forgot_is_known_after_a_real_410(
         assert watching.status().requests["gone"] == 1
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_a_server_that_restarts_is_found_again(
-    writer: ClusterWriter, server: RealApiServer, account: Path, namespace: str
+    writer: ClusterWriter, server: RealApiServer, account: Path, namespace: str, how: signal.Signals
 ) -> None:
     make_running(writer, namespace, "before", "10.1.0.1")
     with watching_by(access_by(account, server.ports[0]), WatchOptions("node-1", "pods")) as watching:
         wait_for(watching.synced)
-        server.stop()
-        wait_for(lambda: watching.status().state is WatchState.RETRYING)
-        assert "cannot be reached" in watching.status().cause
+        server.stop(how)
+        wait_for(lambda: "cannot be reached" in watching.status().cause)
+        assert watching.status().state is WatchState.RETRYING
         server.start()
         make_running(writer, namespace, "after", "10.1.0.2")
         wait_for(lambda: known_pods(watching.sink) == told_pods(writer))
@@ -113,6 +116,21 @@ def test_an_expired_token_is_replaced_by_the_one_in_the_file(
         wait_for(lambda: watching.sink.named("later"))
         wait_for(watching.synced)
         assert watching.status().relists == {}
+
+
+def test_a_token_that_went_with_its_pod_is_refused_and_the_next_one_taken(
+    writer: ClusterWriter, server: RealApiServer, account: Path, namespace: str
+) -> None:
+    """As kubelets ask for them; the server checks that the pod is still there."""
+    agents = writer.add_pod("honeyguide", f"agent-{namespace}", account="honeyguide")
+    (account / "token").write_text(writer.new_token(pod=agents))
+    with watching_by(access_by(account, server.ports[0]), OURS, SHORT_STREAMS) as watching:
+        wait_for(watching.synced)
+        writer.remove_pod("honeyguide", f"agent-{namespace}")
+        wait_for(lambda: watching.status().requests.get("unauthenticated", 0), 60)
+        (account / "token").write_text(writer.new_token())
+        make_running(writer, namespace, "later", "10.1.0.1")
+        wait_for(lambda: watching.sink.named("later"))
 
 
 def shortened(server: RealApiServer, token: str, seconds: float) -> str:

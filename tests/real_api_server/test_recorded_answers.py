@@ -12,8 +12,7 @@ from recorded_answers import PODS, RECORDED, Asker, Outline, Question, outline_o
 
 
 def fill(writer: ClusterWriter) -> None:
-    account = {"metadata": {"name": "default"}, "automountServiceAccountToken": False}
-    writer.ask("POST", "/api/v1/namespaces/default/serviceaccounts", account)
+    writer.add_account("default")
     _, replica_set = writer.add_deployment("default", "web", "6d4")
     for name in ("web-1", "web-2"):
         writer.add_pod("default", name, replica_set)
