@@ -15,15 +15,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from api_server_double import ApiServerDouble
 from cluster_objects import owner, pod
 
 NAMESPACE = "churn"
 SLOWEST_NEWS_SECONDS = 0.4  # what the API server needs to tell
 CLOSE_SECONDS = 2.0  # a connection is known by address, port and when it was opened
 Event = dict[str, Any]
+
+
+class Cluster(Protocol):
+    """A double of the API server, or who writes to a real one."""
+
+    def put(self, resource: str, body: Event) -> None: ...
+
+    def delete(self, resource: str, namespace: str, name: str) -> None: ...
 
 
 @dataclass
@@ -62,7 +69,7 @@ class Truth:
         return name if distance < CLOSE_SECONDS else ""
 
 
-def tell(cluster: ApiServerDouble, truth: Truth) -> None:
+def tell(cluster: Cluster, truth: Truth) -> None:
     """The API server hears of everything a little late, and not in the order in which it happened."""
     late: list[tuple[float, int, Event]] = []
     chance, number = random.Random(7), 0
@@ -76,7 +83,7 @@ def tell(cluster: ApiServerDouble, truth: Truth) -> None:
         time.sleep(0.005)
 
 
-def describe(cluster: ApiServerDouble, event: Event) -> None:
+def describe(cluster: Cluster, event: Event) -> None:
     name = event["name"]
     if event["event"] == "ended":
         cluster.delete("pods", NAMESPACE, name)
@@ -87,7 +94,7 @@ def describe(cluster: ApiServerDouble, event: Event) -> None:
 
 
 @contextmanager
-def churning(cluster: ApiServerDouble, root: Path, seconds: float, slots: int) -> Iterator[Truth]:
+def churning(cluster: Cluster, root: Path, seconds: float, slots: int) -> Iterator[Truth]:
     """For `seconds`, one pod after the other in each slot; everything is gone at the end."""
     command = [sys.executable, str(Path(__file__).with_name("pod_churn.py")), str(root), str(seconds), str(slots)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as churn:

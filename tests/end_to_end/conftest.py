@@ -6,22 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from started_agent import RunningAgent
+from started_agent import RunningAgent, agents_started_in
 
 
 @pytest.fixture
 def start_agent(tmp_path: Path) -> Iterator[Callable[..., RunningAgent]]:
-    """Starts agents with the options given; ends them all."""
-    started: list[RunningAgent] = []
-
-    def start(*options: str) -> RunningAgent:
-        folder = tmp_path / f"agent{len(started)}"
-        folder.mkdir()
-        started.append(RunningAgent(folder, *options))
-        return started[-1]
-
-    yield start
-    for agent in started:
-        if agent.process.poll() is None:
-            agent.process.kill()
-            agent.process.wait()
+    with agents_started_in(tmp_path) as start:
+        yield start

@@ -71,6 +71,12 @@ class ClusterWriter:
         addresses = [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}]
         return self.patch(f"/api/v1/nodes/{name}/status", {"status": {"addresses": addresses}}) | {"uid": made["metadata"]["uid"]}
 
+    def add_static_pod(self, namespace: str, name: str, node: str, uid: str) -> Object:
+        """The stand-in of one that its kubelet made by itself; uid: that in its cgroup."""
+        metadata = {"name": name, "annotations": {"kubernetes.io/config.mirror": uid}}
+        spec = {"containers": [{"name": "app", "image": "x"}], "nodeName": node, "automountServiceAccountToken": False}
+        return self.ask("POST", f"/api/v1/namespaces/{namespace}/pods", {"metadata": metadata, "spec": spec})
+
     def add_pod(self, namespace: str, name: str, owner: Object | None = None, account: str = "default") -> Object:
         """Nobody has placed it yet."""
         owners = {} if owner is None else {"ownerReferences": [reference_to(owner)]}
@@ -101,7 +107,7 @@ class ClusterWriter:
         image = "registry.example/app:1.2.3"
         container = {
             "name": "app", "image": image, "imageID": f"{image}@sha256:{'5e' * 32}", "ready": True, "restartCount": restarts,
-            "containerID": f"containerd://{container_of(namespace, name, restarts)}", "state": {"running": {}},
+            "containerID": f"containerd://{container_of(namespace, name, restarts or 'app')}", "state": {"running": {}},
         }  # fmt: skip
         addresses = {"hostIP": "192.0.2.1", "podIP": address, "podIPs": [{"ip": address}]}
         return {**addresses, "startTime": "2026-11-20T10:00:00Z", "containerStatuses": [container]}

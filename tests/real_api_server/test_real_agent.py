@@ -9,12 +9,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from churn_judgement import check_names
+from churning_cluster import NAMESPACE, Event
 from cluster_writer import ClusterWriter
 from started_agent import RunningAgent
 
 pytestmark = pytest.mark.end_to_end
 
 ADDRESSES, LIVES = 6, 4
+CHURN_SECONDS = 12.0
 SETTLING_SECONDS = 0.5  # around a change nobody can say to whom an address belonged
 
 
@@ -53,6 +56,22 @@ class Tenants:
         self.all.append(self.now[address])
 
 
+@dataclass
+class StaticPods:
+    """Pods as the double would have them, written to a real server; their cgroups carry the UIDs in their annotation."""
+
+    writer: ClusterWriter
+
+    def put(self, _resource: str, body: Event) -> None:
+        metadata, status = body["metadata"], body["status"]
+        namespace, name = metadata["namespace"], metadata["name"]
+        self.writer.add_static_pod(namespace, name, body["spec"]["nodeName"], metadata["uid"])
+        self.writer.run_pod(namespace, name, status["podIP"], startTime=status["startTime"])
+
+    def delete(self, _resource: str, namespace: str, name: str) -> None:
+        self.writer.remove_pod(namespace, name)
+
+
 def told_by_kubectl(writer: ClusterWriter, namespace: str) -> set[tuple[Any, ...]]:
     return {
         (one["metadata"]["uid"], one["metadata"]["name"], one["spec"]["nodeName"], one["status"]["podIP"])
@@ -85,9 +104,18 @@ def test_pods_and_addresses_at_a_time_are_those_of_the_cluster(
             asked += 1
             at = datetime.fromtimestamp((one.since + end) / 2, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             answer = agent.ask(f"/api/v1/resolve?address={one.address}&at={at}")
-            assert (answer["evidence"], answer["namespace"], answer["name"]) == ("pod", namespace, one.name), answer
+            assert (answer["evidence"], answer["namespace"], answer["name"]) == ("pod", namespace, one.name), (one, answer)
     assert asked == ADDRESSES * LIVES
     assert agent.stop() == 0
+
+
+def test_pods_with_real_cgroups_and_addresses_are_named_by_what_the_server_tells(
+    start_agent: Callable[..., RunningAgent], writer: ClusterWriter
+) -> None:
+    """Static pods, for the server gives every other a UID of its own, which their cgroups would have to carry."""
+    writer.add_namespace(NAMESPACE)
+    agent = start_agent("--kubeconfig", str(writer.kubeconfig(writer.new_token())), "--node-name", "node-1")
+    check_names(agent, StaticPods(writer), CHURN_SECONDS)
 
 
 def test_an_old_server_is_named_by_health_with_what_to_do(

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +57,23 @@ class RunningAgent:
         """Exit status after SIGTERM; it must come within 5 s."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=5)
+
+
+@contextmanager
+def agents_started_in(place: Path) -> Iterator[Callable[..., RunningAgent]]:
+    """Starts agents with the options given; ends them all, whatever happens."""
+    started: list[RunningAgent] = []
+
+    def start(*options: str) -> RunningAgent:
+        folder = place / f"agent{len(started)}"
+        folder.mkdir()
+        started.append(RunningAgent(folder, *options))
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for agent in started:
+            if agent.process.poll() is None:
+                agent.process.kill()
+                agent.process.wait()
