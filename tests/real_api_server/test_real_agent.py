@@ -23,8 +23,9 @@ LIFE_SECONDS = 2.5
 
 @dataclass
 class Tenancy:
-    """Who had an address, in unix seconds. until: a pod's start is told in whole seconds, and from then on its forerunner may have
-    lost the address already."""
+    """Who had an address, in unix seconds. until: the second in which the next pod began; pods' starts are told in whole seconds,
+    so that nobody can say more.
+    """
 
     address: str
     name: str
