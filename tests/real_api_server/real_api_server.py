@@ -31,7 +31,7 @@ Process = subprocess.Popen[bytes]
 def why_not() -> str:
     """'' where the tests can run."""
     if not PROGRAM:
-        return "needs a real kube-apiserver: ./test real_api_server compiles one (10 to 30 minutes, once) and runs these tests"
+        return "needs a real kube-apiserver: ./test real_api_server compiles one (10 to 30 minutes, once) and runs these"
     needed = (PROGRAM, "etcd", "etcdctl", "kubectl", "openssl")
     missing = [name for name in needed if shutil.which(name) is None]
     return f"missing: {', '.join(missing)}" if missing else ""
