@@ -70,6 +70,7 @@ class KernelSource:
         except BaseException:
             self.close()
             raise
+        self._opener.forget_types()
         if not self._loaded and self._opener.obstacle:
             raise HoneyguideError(f"No probe can run here. {self._opener.obstacle.cause}", self._opener.obstacle.remedy)
         if not self._loaded:
@@ -118,7 +119,10 @@ class KernelSource:
     def prepare(self, folder: Path) -> LoadedProbe:
         """A probe, compiled, loaded and attached, that nobody drains yet; ProbeError when it cannot run."""
         assert self._opener is not None
-        return self._opener.open(folder)
+        try:
+            return self._opener.open(folder)
+        finally:
+            self._opener.forget_types()
 
     def adopt(self, loaded: LoadedProbe) -> None:
         """From now on `read` drains it too. Those that give names come first."""
