@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from collector.clock import Clock, SystemClock
 from collector.cluster_choice import choose_cluster_watch
+from collector.heap import keep_what_a_drain_frees
 from collector.node import Node
 from collector.node_building import build_node
 from collector.probe_control import ProbeControl
@@ -118,6 +119,7 @@ def run_agent(settings: Settings) -> int:
             agent.drain_once()
             cluster = watch_cluster(settings, node, stack)
             print(describe_start(source.statuses(), node.address, time.monotonic() - started, cluster), flush=True)
+            keep_what_a_drain_frees()
             agent.run(source.wait)
     return 0
 
