@@ -81,8 +81,7 @@ class Btf:
             position = body + once + each * elements
 
     def text(self, offset: int) -> str:
-        start = self.strings + offset
-        return self.data[start : self.data.index(b"\0", start)].decode()
+        return text_at(self.data, self.strings + offset)
 
     def find(self, kind: str, name: str) -> int | None:
         """Id of the first type of that kind and name."""
@@ -121,6 +120,10 @@ class Btf:
         """number -> C name."""
         entry = self.types[type_id]
         return read_enum(self.data, entry.body, entry.elements, wide=entry.kind == "enum64", signed=entry.flag, text=self.text)
+
+
+def text_at(data: bytes, start: int) -> str:
+    return data[start : data.index(b"\0", start)].decode()
 
 
 def sections(data: bytes) -> tuple[int, int, int]:
@@ -189,29 +192,28 @@ class KernelTypes:
         if found < 0:
             return {}
 
-        def text(offset: int) -> str:
-            return data[strings + offset : data.index(b"\0", strings + offset)].decode()
-
         words = np.frombuffer(data, dtype="<u4", offset=start, count=length // 4)
         for index in np.flatnonzero(words[:-2] == found + 1 - strings):
             info = int(words[index + 1])
             kind = KINDS[(info >> 24) & 0x1F] if (info >> 24) & 0x1F < len(KINDS) else ""
             if kind in ("enum", "enum64") and info & 0xFFFF:  # without values it is only declared
                 body = start + 4 * int(index) + WORDS.size
-                return read_enum(data, body, info & 0xFFFF, wide=kind == "enum64", signed=bool(info >> 31), text=text)
+                wide, signed = kind == "enum64", bool(info >> 31)
+                return read_enum(data, body, info & 0xFFFF, wide=wide, signed=signed, text=lambda at: text_at(data, strings + at))
         return {}
 
     def small_enums(self) -> dict[str, int]:
         """name -> bytes (1 or 2) of every enum that is smaller than an int. Walks all types: for compilers, not for the agent."""
-        position, length, _ = sections(self.data)
+        data = self._bytes()
+        position, length, strings = sections(data)
         end = position + length
         found = {}
         with damage_reported():
             while position < end:
-                name, info, size = WORDS.unpack_from(self.data, position)
+                name, info, size = WORDS.unpack_from(data, position)
                 kind, elements = KINDS[(info >> 24) & 0x1F], info & 0xFFFF
                 if kind == "enum" and name and elements and size in (1, 2):
-                    found[self._text(name)] = size
+                    found[text_at(data, strings + name)] = size
                 once, each = TRAILER.get(kind, (0, 0))
                 position += WORDS.size + once + each * elements
         return found
