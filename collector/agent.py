@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from collector.clock import Clock, SystemClock
 from collector.cluster_choice import choose_cluster_watch
-from collector.drain_pace import DrainPace
+from collector.heap import keep_what_a_drain_frees
 from collector.node import Node
 from collector.node_building import build_node
 from collector.probe_control import ProbeControl
@@ -53,12 +53,11 @@ class Agent:
     control: ProbeControl | None = None
     _next_housekeeping: float = 0.0
 
-    def run(self) -> None:
+    def run(self, wait: Callable[[float], None]) -> None:
         """Until `stop` is set. A failing drain ends the agent: it would otherwise lose data in silence."""
-        pace = DrainPace(self.settings.drain_interval_max)
         while not self.stop.is_set():
             self.drain_once()
-            self.stop.wait(pace.next_wait(max(self.node.fills.values(), default=0.0)))
+            wait(self.settings.drain_interval_max)
 
     def replay(self) -> None:
         """All of a recording, as fast as it goes."""
@@ -116,11 +115,12 @@ def run_agent(settings: Settings) -> int:
         serve(settings, node, stack, control)
         look_up_containers(settings, node, stack)
         agent = Agent(settings, source, node, control=control)
-        with stopping_by_signal(agent.stop):
+        with stopping_by_signal(agent.stop, source.interrupt):
             agent.drain_once()
             cluster = watch_cluster(settings, node, stack)
             print(describe_start(source.statuses(), node.address, time.monotonic() - started, cluster), flush=True)
-            agent.run()
+            keep_what_a_drain_frees()
+            agent.run(source.wait)
     return 0
 
 
@@ -161,8 +161,8 @@ def record(settings: Settings, path: Path, seconds: float) -> int:
         source = open_kernel(settings, clock)
         stack.callback(source.close)
         writer = stack.enter_context(RecordingWriter(path, source.probes, kernel_release(), time.time()))
-        with stopping_by_signal(stop):
-            Recorder(source, source.probes, writer, clock).run(stop, time.monotonic() + seconds)
+        with stopping_by_signal(stop, source.interrupt):
+            Recorder(source, source.probes, writer, clock).run(stop, source.wait, time.monotonic() + seconds)
     print(f"{path}: {writer.rows} rows, {path.stat().st_size / 1024:.0f} KiB. Look at it: honeyguide replay {path}")
     return 0
 
@@ -226,11 +226,12 @@ def watch_cluster(settings: Settings, node: Node, stack: ExitStack) -> str:
 
 
 @contextmanager
-def stopping_by_signal(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT set `stop`; the old handlers come back afterwards. Only in the main thread."""
+def stopping_by_signal(stop: threading.Event, interrupt: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """SIGTERM and SIGINT set `stop` and call `interrupt`; the old handlers come back afterwards. Only in the main thread."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         stop.set()
+        interrupt()
 
     previous: dict[signal.Signals, Any] = {}
     for number in (signal.SIGTERM, signal.SIGINT):

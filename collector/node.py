@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 from collector.accounts import Book
 from collector.aggregate.aggregator import SeriesCount
@@ -27,15 +28,11 @@ from collector.enrich.networks import NetworkTable
 from collector.enrich.peer import PeerEnricher
 from collector.enrich.process import Process
 from collector.enrich.route_enricher import RouteEnricher
-from collector.export.clickhouse import ClickHouseExporter
-from collector.export.clickhouse_columns import Origin
 from collector.export.label_choice import ALL_LABELS, LabelChoice
-from collector.export.otlp import OtlpExporter
 from collector.export.otlp_settings import OtlpSettings
 from collector.export.prometheus import render
 from collector.export.prometheus_families import Families
 from collector.export.resource import Resources
-from collector.export.span_exporter import SpanExporter
 from collector.health import HealthMonitor
 from collector.instruments import Snapshot
 from collector.pipeline import Pipeline
@@ -51,6 +48,11 @@ from collector.store.lookups import LookupStore
 from collector.store.requests import RequestStore
 from collector.store.row_feed import StoreFeed
 from collector.workload import Workload
+
+if TYPE_CHECKING:  # whoever exports nothing does not pay for what exporters need
+    from collector.export.clickhouse import ClickHouseExporter
+    from collector.export.otlp import OtlpExporter
+    from collector.export.span_exporter import SpanExporter
 
 
 def agent_version() -> str:
@@ -309,6 +311,8 @@ class Node:
     def start_otlp(self) -> OtlpExporter | None:
         """The exporter, running; None when no endpoint is configured. SettingsError when OTEL_* cannot be used."""
         if self.otlp is not None:
+            from collector.export.otlp import OtlpExporter  # noqa: PLC0415
+
             self.exporter = OtlpExporter(self.otlp, self.resources, self.snapshot, self.version)
             self.exporter.start()
         return self.exporter
@@ -323,6 +327,9 @@ class Node:
         """The exporter of rows, running; None when no server is named. SettingsError when the spool's folder is unusable."""
         settings = clickhouse_settings(self.settings)
         if settings is not None:
+            from collector.export.clickhouse import ClickHouseExporter  # noqa: PLC0415
+            from collector.export.clickhouse_columns import Origin  # noqa: PLC0415
+
             place = self.resources.place
             origin = Origin(place.get("k8s.node.name") or place.get("host.name", ""), self.workload, secrets.randbits(32))
             feed = StoreFeed(self.flows, self.requests, self.lookups, self.lock, self.settings.clickhouse_tables)

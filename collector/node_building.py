@@ -21,7 +21,6 @@ from collector.enrich.translations import Translations
 from collector.export.label_choice import read_label_choice
 from collector.export.otlp_settings import read_otlp_settings
 from collector.export.resource import read_machine_id, read_resources
-from collector.export.span_exporter import SpanExporter
 from collector.export.span_settings import read_span_settings
 from collector.node import Node, agent_version
 from collector.pipeline import Pipeline, Rooms
@@ -65,6 +64,8 @@ def build_node(settings: Settings, clock: Clock, source: Source, environ: Mappin
     node.networks = NetworkTable(settings.networks)
     wanted = read_span_settings(environ, settings.otlp_endpoint)
     if wanted is not None and settings.traces_per_second:
+        from collector.export.span_exporter import SpanExporter  # noqa: PLC0415 -- see node.py
+
         node.sampler = RequestSampler(settings.trace_ratio, settings.traces_per_second, settings.slow_request)
         node.spans = SpanExporter(wanted, resources, node.workload, agent_version(), node.confirm_spans)
         pipeline.decoder_options = {"exchanges": {"sampler": node.sampler, "keep_texts": settings.query_text}}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from collector.batch import Batch
@@ -44,8 +44,8 @@ class Recorder:
                     self._decoders[(probe.name, record.struct)] = probe.name, made[place]
         self._payload = {(probe.name, one.struct) for probe in self.probes for one in probe.manifest.record if one.payload}
 
-    def run(self, stop: threading.Event, end: float) -> None:
-        """Until `end` (monotonic seconds) or until told to stop."""
+    def run(self, stop: threading.Event, wait: Callable[[float], None], end: float) -> None:
+        """Until `end` (monotonic seconds) or until told to stop. wait: for something to write, at most so many seconds."""
         next_books = 0.0
         while not stop.is_set() and time.monotonic() < end:
             self.drain()
@@ -53,7 +53,7 @@ class Recorder:
                 next_books = time.monotonic() + BOOKS_SECONDS
                 self.writer.write_books(list(self.source.books()))
                 print(f"\r{self.writer.rows} rows", end="", file=sys.stderr, flush=True)
-            stop.wait(PAUSE_SECONDS)
+            wait(PAUSE_SECONDS)
         print(file=sys.stderr)
         self.writer.write_books(list(self.source.books()))
 

@@ -5,6 +5,7 @@ For 100,000 distinct rows the chance that any two share a number is 3e-10.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +17,8 @@ MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 FINISH = np.uint64(0xBF58476D1CE4E5B9)
 SHIFT = np.uint64(32)
 # Multilinear hashing (Carter, Wegman 1979): the sum of each value times a random odd number of its own.
-FACTORS = np.random.default_rng(0x9E3779B97F4A7C15).integers(0, 1 << 64, 64, np.uint64) | np.uint64(1)
+# From a hash, for numpy.random takes 2 MiB.
+FACTORS = np.frombuffer(hashlib.shake_128(b"factors of hash_numbers").digest(64 * 8), np.uint64) | np.uint64(1)
 
 
 def words_of(column: Column) -> list[Column]:

@@ -11,21 +11,21 @@ from collector.row_hash import hash_numbers
 
 LIMIT = 16_384
 SLOT_BITS = 16
-NOBODY = -1
 
 
 class GroupNumbers:
     """Rows of whole numbers -> the number of their group, from 0 on. Over `limit` all are given anew: `generation` moves then.
 
     A slot, chosen by the upper bits of a row's hash, remembers the group that was in it last; only rows of another group
-    cost more than a few array operations. That two groups share a hash has a chance of 1e-11 at the limit.
+    cost more than a few array operations. That two groups share a hash has a chance of 1e-11 at the limit. Zeros all over, so
+    that the pages of slots that nobody came to cost nothing; a hash of 0 counts as 1.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
         self._numbers: dict[int, int] = {}
         self._slot_keys = np.zeros(1 << SLOT_BITS, np.uint64)
-        self._slot_numbers = np.full(1 << SLOT_BITS, NOBODY, np.intp)
+        self._slot_numbers = np.zeros(1 << SLOT_BITS, np.intp)
         self.generation = 0
 
     def __len__(self) -> int:
@@ -35,8 +35,9 @@ class GroupNumbers:
         """intp (n,) for columns of kinds b, i, u and shape (n,)."""
         keys = hash_numbers(columns)
         slots = (keys >> np.uint64(64 - SLOT_BITS)).astype(np.intp)
+        keys[keys == 0] = 1
         numbers = self._slot_numbers[slots]
-        known = (self._slot_keys[slots] == keys) & (numbers != NOBODY)
+        known = self._slot_keys[slots] == keys
         if known.all():
             return numbers
         others = np.flatnonzero(~known)
@@ -52,5 +53,5 @@ class GroupNumbers:
 
     def _forget(self) -> None:
         self._numbers.clear()
-        self._slot_numbers[:] = NOBODY
+        self._slot_keys[:] = 0
         self.generation += 1

@@ -81,8 +81,7 @@ class Btf:
             position = body + once + each * elements
 
     def text(self, offset: int) -> str:
-        start = self.strings + offset
-        return self.data[start : self.data.index(b"\0", start)].decode()
+        return text_at(self.data, self.strings + offset)
 
     def find(self, kind: str, name: str) -> int | None:
         """Id of the first type of that kind and name."""
@@ -123,6 +122,10 @@ class Btf:
         return read_enum(self.data, entry.body, entry.elements, wide=entry.kind == "enum64", signed=entry.flag, text=self.text)
 
 
+def text_at(data: bytes, start: int) -> str:
+    return data[start : data.index(b"\0", start)].decode()
+
+
 def sections(data: bytes) -> tuple[int, int, int]:
     """(start of the types, their length, start of the strings) as offsets into `data`."""
     if len(data) < HEADER.size:
@@ -153,17 +156,29 @@ def read_enum(data: bytes, body: int, elements: int, *, wide: bool, signed: bool
 
 @dataclass(slots=True)
 class KernelTypes:
-    """The running kernel's BTF, searched instead of parsed: it has 100,000 types and only a few names are asked for."""
+    """The running kernel's BTF, searched instead of parsed: it has 100,000 types and only a few names are asked for.
+
+    again: gives the same bytes once more after `forget`; without it they are kept.
+    """
 
     data: bytes
+    again: Callable[[], bytes] | None = None
 
-    def _text(self, offset: int) -> str:
-        _, _, strings = sections(self.data)
-        start = strings + offset
-        return self.data[start : self.data.index(b"\0", start)].decode()
+    def forget(self) -> None:
+        """Lets go of some 6 MiB until somebody asks."""
+        if self.again is not None:
+            self.data = b""
+
+    def _bytes(self) -> bytes:
+        """The caller keeps them for as long as it searches: another thread may forget."""
+        data = self.data
+        if not data and self.again is not None:
+            data = self.data = self.again()
+        return data
 
     def has_name(self, name: str) -> bool:
-        return self.data.find(b"\0" + name.encode() + b"\0", sections(self.data)[2]) >= 0
+        data = self._bytes()
+        return data.find(b"\0" + name.encode() + b"\0", sections(data)[2]) >= 0
 
     def has_tracepoint(self, name: str) -> bool:
         """Whether a BTF tracepoint (tp_btf) of that name can exist."""
@@ -171,30 +186,34 @@ class KernelTypes:
 
     def enum_values(self, name: str) -> dict[int, str]:
         """number -> C name of the kernel's enum; empty when it has none of that name."""
-        start, length, strings = sections(self.data)
-        found = self.data.find(b"\0" + name.encode() + b"\0", strings)
+        data = self._bytes()
+        start, length, strings = sections(data)
+        found = data.find(b"\0" + name.encode() + b"\0", strings)
         if found < 0:
             return {}
-        words = np.frombuffer(self.data, dtype="<u4", offset=start, count=length // 4)
+
+        words = np.frombuffer(data, dtype="<u4", offset=start, count=length // 4)
         for index in np.flatnonzero(words[:-2] == found + 1 - strings):
             info = int(words[index + 1])
             kind = KINDS[(info >> 24) & 0x1F] if (info >> 24) & 0x1F < len(KINDS) else ""
             if kind in ("enum", "enum64") and info & 0xFFFF:  # without values it is only declared
                 body = start + 4 * int(index) + WORDS.size
-                return read_enum(self.data, body, info & 0xFFFF, wide=kind == "enum64", signed=bool(info >> 31), text=self._text)
+                wide, signed = kind == "enum64", bool(info >> 31)
+                return read_enum(data, body, info & 0xFFFF, wide=wide, signed=signed, text=lambda at: text_at(data, strings + at))
         return {}
 
     def small_enums(self) -> dict[str, int]:
         """name -> bytes (1 or 2) of every enum that is smaller than an int. Walks all types: for compilers, not for the agent."""
-        position, length, _ = sections(self.data)
+        data = self._bytes()
+        position, length, strings = sections(data)
         end = position + length
         found = {}
         with damage_reported():
             while position < end:
-                name, info, size = WORDS.unpack_from(self.data, position)
+                name, info, size = WORDS.unpack_from(data, position)
                 kind, elements = KINDS[(info >> 24) & 0x1F], info & 0xFFFF
                 if kind == "enum" and name and elements and size in (1, 2):
-                    found[self._text(name)] = size
+                    found[text_at(data, strings + name)] = size
                 once, each = TRAILER.get(kind, (0, 0))
                 position += WORDS.size + once + each * elements
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ from collector.row_hash import MULTIPLIER
 HEADS_MAX = 8192
 MOST_DISTINCT = 4  # a batch in which more than one of so many rows is new to it is not worth the look-ups
 # Multilinear hashing (see row_hash.py), with factors that nobody outside knows: heads are chosen by others.
-FACTORS = np.random.default_rng().integers(0, 1 << 64, 128, np.uint64) | np.uint64(1)
+FACTORS = np.frombuffer(os.urandom(128 * 8), np.uint64) | np.uint64(1)
 
 
 class KnownHeads:

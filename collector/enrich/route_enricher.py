@@ -53,11 +53,13 @@ class RouteEnricher:
         first, inverse = group_rows([batch["resource"], service, status])
         counts = np.bincount(inverse, minlength=len(first))
         resources, statuses = schema.field("resource").names, schema.field("status").names
-        asked = zip(*(column[first].tolist() for column in (service, batch["resource"], status)), counts.tolist(), strict=True)
-        numbers = [
-            self._number(service, resources.get(path, ""), statuses.get(code, ""), count) for service, path, code, count in asked
-        ]
-        route = np.array(numbers, np.uint32)[inverse]
+        codes = [code_of(statuses.get(number, "")) for number in status[first].tolist()]
+        paths = [resources.get(number, "") for number in batch["resource"][first].tolist()]
+        asked = list(zip(service[first].tolist(), paths, codes, counts.tolist(), strict=True))
+        numbers = np.empty(len(asked), np.uint32)
+        for place in sorted(range(len(asked)), key=lambda place: codes[place] >= LEAST_ERROR):  # by then it may have a route
+            numbers[place] = self._number(*asked[place])
+        route = numbers[inverse]
         self._overflowed += int(np.count_nonzero(route == OVERFLOW))
         batch.columns["route"] = route
         batch.schema = self._with_route(schema)
@@ -66,9 +68,8 @@ class RouteEnricher:
         """Requests whose route found no room among the names."""
         return {"routes_overflowed": self._overflowed}
 
-    def _number(self, service: int, resource: str, status: str, count: int) -> int:
+    def _number(self, service: int, resource: str, code: int, count: int) -> int:
         """service: -1 when the resource is a route as it is. count: of such requests; errors are evidence each for itself."""
-        code = int(status) if status.isascii() and status.isdigit() and len(status) <= LONGEST_STATUS else 0
         name = resource
         for _ in range(0 if service < 0 else min(count, ERRORS_ASKED) if code >= LEAST_ERROR else 1):
             name = self._routes.route(service, resource, code)
@@ -88,6 +89,11 @@ class RouteEnricher:
             known = schema, Schema(schema.probe, schema.record, schema.dtype, (*schema.fields, self._field))
             self._schemas[schema.probe] = known
         return known[1]
+
+
+def code_of(status: str) -> int:
+    """0 for what is no number."""
+    return int(status) if status.isascii() and status.isdigit() and len(status) <= LONGEST_STATUS else 0
 
 
 def services_of(batch: Batch) -> Column:

@@ -117,8 +117,9 @@ def find_cgroup_root(mounts: str) -> Path | None:
 
 def read_kernel_facts(sys_root: Path = Path("/sys"), proc_root: Path = Path("/proc")) -> KernelFacts:
     """Never raises: what cannot be read is not there."""
+    read_types = (sys_root / "kernel/btf/vmlinux").read_bytes
     try:
-        types: KernelTypes | None = KernelTypes((sys_root / "kernel/btf/vmlinux").read_bytes())
+        types: KernelTypes | None = KernelTypes(read_types(), read_types)
         sections(types.data if types else b"")
     except (OSError, ManifestError):
         types = None

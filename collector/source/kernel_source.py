@@ -17,10 +17,12 @@ from collector.clock import Clock
 from collector.errors import HoneyguideError, ProbeError
 from collector.probe_budget import ProbeUse
 from collector.probe_status import ProbeState, ProbeStatus, ProgramCost
+from collector.source.drain_pace import DrainPace
 from collector.source.libbpf import Libbpf
 from collector.source.loaded_probe import LoadedProbe
 from collector.source.probe_opening import ProbeOpener, SourceSettings, make_opener
 from collector.source.program_statistics import RunTimeStatistics, read_runs
+from collector.source.wake_ups import WakeUps
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,8 @@ class KernelSource:
         self._libbpf: Libbpf | None = None
         self._opener: ProbeOpener | None = None
         self._statistics: RunTimeStatistics | None = None
+        self._pace = DrainPace()
+        self._wake_ups = WakeUps()
         self._lock = threading.RLock()
 
     @property
@@ -66,6 +70,7 @@ class KernelSource:
         except BaseException:
             self.close()
             raise
+        self._opener.forget_types()
         if not self._loaded and self._opener.obstacle:
             raise HoneyguideError(f"No probe can run here. {self._opener.obstacle.cause}", self._opener.obstacle.remedy)
         if not self._loaded:
@@ -114,12 +119,16 @@ class KernelSource:
     def prepare(self, folder: Path) -> LoadedProbe:
         """A probe, compiled, loaded and attached, that nobody drains yet; ProbeError when it cannot run."""
         assert self._opener is not None
-        return self._opener.open(folder)
+        try:
+            return self._opener.open(folder)
+        finally:
+            self._opener.forget_types()
 
     def adopt(self, loaded: LoadedProbe) -> None:
         """From now on `read` drains it too. Those that give names come first."""
         probe = loaded.probe
         with self._lock:
+            self._wake_ups.watch(loaded.wake_descriptors())
             self._loaded.append(loaded)
             self._loaded.sort(key=lambda probe: not gives_names(probe))
             self._statuses[probe.name] = ProbeStatus(
@@ -131,6 +140,7 @@ class KernelSource:
         with self._lock:
             found = next((loaded for loaded in self._loaded if loaded.probe.name == name), None)
             if found is not None:
+                self._wake_ups.forget(found.wake_descriptors())
                 self._loaded.remove(found)
             known = self._statuses.pop(name, None)
             if known is not None and state is not None:
@@ -237,6 +247,16 @@ class KernelSource:
         if self._statistics is not None:
             self._statistics.switch_on() if on else self._statistics.switch_off()
 
+    def wait(self, longest: float) -> bool:
+        """Until it is time to read again: so many seconds are over, or earlier (True) when a ring fills."""
+        with self._lock:
+            pressure = max((probe.pressure() for probe in self._loaded), default=0.0)
+        return self._wake_ups.wait(self._pace.next_wait(pressure, longest))
+
+    def interrupt(self) -> None:
+        """Ends `wait` for good; also from a signal's handler."""
+        self._wake_ups.interrupt()
+
     def fills(self) -> dict[tuple[str, str], float]:
         """(probe, record) -> how full its ring was at the last drain, 0..1."""
         with self._lock:
@@ -248,6 +268,7 @@ class KernelSource:
                 with suppress(OSError):
                     probe.close()
             self._loaded.clear()
+            self._wake_ups.close()
         if self._statistics is not None:
             self._statistics.switch_off()
 

@@ -26,6 +26,7 @@ from collector.source.map_reader import MapReader, read_array, read_iterator
 from collector.source.perf_buffer import PerfBuffer
 from collector.source.program_object import PERF_EVENT_ARRAY, ProgramObject
 from collector.source.ring_buffer import RingBuffer
+from collector.source.wake_ups import SHARE_THAT_WAKES
 
 NANOSECONDS = 1_000_000_000
 
@@ -111,11 +112,14 @@ class LoadedProbe:
             if record.ring and self._settings.perf_buffer:
                 self._object.use_perf_buffer(record.ring, processors)
             elif record.ring:
-                self._object.resize_map(record.ring, self._settings.ring_bytes * record.ring_times)
+                self._object.resize_map(record.ring, self._ring_bytes(record))
         for name in self._unused_maps(choice):
             self._object.leave_out_map(name)
         self._set_variables()
         self._object.load()
+
+    def _ring_bytes(self, record: Record) -> int:
+        return self._settings.ring_bytes * record.ring_times
 
     def _unused_maps(self, choice: dict[str, str]) -> set[str]:
         """Maps of the ways not taken: this kernel may not know their kind, and all cost memory."""
@@ -130,6 +134,8 @@ class LoadedProbe:
             "use_perf_buffer": int(self._settings.perf_buffer),
             "agent_process_id": os.getpid(),
         }
+        for record in self.probe.manifest.record:
+            wanted[wake_variable(record)] = self._ring_bytes(record) // SHARE_THAT_WAKES
         wanted |= {name: self._settings.values[setting] for name, setting in self.probe.manifest.variables.items()}
         section = self._object.initial_bytes(".rodata")
         for variable in self.probe.variables:
@@ -186,13 +192,16 @@ class LoadedProbe:
         for record in self.probe.manifest.record:
             dtype = self.probe.schemas[record.struct].dtype if record.struct in self.probe.schemas else None
             if record.ring and dtype is not None:
-                kernel_map, size = self._place.map(record.ring), self._settings.ring_bytes * record.ring_times
-                if kernel_map.kind == PERF_EVENT_ARRAY:
-                    self._rings[record.struct] = PerfBuffer(self._libbpf, kernel_map, size, dtype)
-                else:
-                    self._rings[record.struct] = RingBuffer(kernel_map.file_descriptor, kernel_map.max_entries, dtype)
+                self._rings[record.struct] = self._open_ring(record, dtype)
             if record.map:
                 self._maps[record.struct] = MapReader(self._libbpf, self._place.map(record.map))
+
+    def _open_ring(self, record: Record, dtype: np.dtype[np.void]) -> RingBuffer | PerfBuffer:
+        kernel_map = self._place.map(record.ring)
+        if kernel_map.kind == PERF_EVENT_ARRAY:
+            return PerfBuffer(self._libbpf, kernel_map, self._ring_bytes(record), dtype)
+        wakes = any(variable.name == wake_variable(record) for variable in self.probe.variables)
+        return RingBuffer(kernel_map.file_descriptor, kernel_map.max_entries, dtype, wakes=wakes)
 
     def _walked_map(self, program: str) -> str:
         """The map over whose elements a snapshot iterator goes, '' for none."""
@@ -317,6 +326,14 @@ class LoadedProbe:
                 )  # fmt: skip
         return books
 
+    def wake_descriptors(self) -> list[int]:
+        """What the kernel makes readable when a ring fills."""
+        return [descriptor for ring in self._rings.values() for descriptor in ring.descriptors]
+
+    def pressure(self) -> float:
+        """How full the fullest ring was of which no wake-up is to be expected, 0..1."""
+        return max((ring.pressure for ring in self._rings.values()), default=0.0)
+
     def fills(self) -> dict[str, float]:
         """How full each ring was when it was drained last, 0..1."""
         return {struct: ring.fill for struct, ring in self._rings.items()}
@@ -332,3 +349,8 @@ class LoadedProbe:
         for library in self._libraries.values():
             library.close()
         self._place.close()
+
+
+def wake_variable(record: Record) -> str:
+    """Of RECORD_RING in emit.bpf.h: how many bytes may wait in the ring. A program without it wakes for each record, or never."""
+    return f"{record.ring}_wake_at"

@@ -36,6 +36,14 @@ class NodeSource:
         batches = self.kernel.read()
         return [*self.conntrack.read(), *batches]
 
+    def wait(self, longest: float) -> None:
+        """Until it is time to read again, at most so many seconds; conntrack's rows wait."""
+        self.kernel.wait(longest)
+
+    def interrupt(self) -> None:
+        """Ends `wait` for good; also from a signal's handler."""
+        self.kernel.interrupt()
+
     def steer(self, probe: str, modes: Mapping[int, int]) -> None:
         self.kernel.steer(probe, modes)
 

@@ -20,6 +20,7 @@ from collector.errors import LoadError
 from collector.source.libbpf import Libbpf
 from collector.source.perf_records import parse_records, record_layout, unwrap
 from collector.source.program_object import KernelMap
+from collector.source.wake_ups import SHARE_THAT_WAKES
 
 SYSTEM_CALL = {"x86_64": 298, "aarch64": 241, "ppc64le": 319, "s390x": 331, "riscv64": 241}
 TYPE_SOFTWARE, CONFIG_BPF_OUTPUT, SAMPLE_RAW = 1, 10, 1 << 10
@@ -56,6 +57,7 @@ class PerfBuffer:
         self.undecodable = 0
         self.lost = 0
         self.fill = 0.0
+        self.pressure = 0.0  # the kernel wakes whoever waits for `descriptors`, however the program sends
         try:
             for processor in online_processors():
                 ring = ProcessorRing(processor, size, dtype)
@@ -74,6 +76,10 @@ class PerfBuffer:
         self.lost = sum(ring.lost for ring in self._rings)
         self.fill = max(ring.fill for ring in self._rings)
         return rows
+
+    @property
+    def descriptors(self) -> list[int]:
+        return [ring.descriptor for ring in self._rings]
 
     def close(self) -> None:
         for ring in self._rings:
@@ -123,13 +129,13 @@ def online_processors(path: str = "/sys/devices/system/cpu/online") -> Sequence[
 
 
 def open_event(processor: int, size: int) -> int:
-    """A file descriptor that bpf_perf_event_output can write to on that CPU; no wake-ups: the reader comes by timer."""
+    """A file descriptor that bpf_perf_event_output can write to on that CPU; a wake-up for each quarter that was written."""
     number = SYSTEM_CALL.get(platform.machine())
     if number is None:
         raise LoadError(f"perf buffers are not supported on {platform.machine()}.", "Use HONEYGUIDE_TRANSPORT=ring.")
     attributes = EventAttributes(
         type=TYPE_SOFTWARE, size=ctypes.sizeof(EventAttributes), config=CONFIG_BPF_OUTPUT, sample_period=1,
-        sample_type=SAMPLE_RAW, flags=WATERMARK_BIT, wakeup_watermark=size,
+        sample_type=SAMPLE_RAW, flags=WATERMARK_BIT, wakeup_watermark=size // SHARE_THAT_WAKES,
     )  # fmt: skip
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor = libc.syscall(number, ctypes.byref(attributes), -1, processor, -1, CLOSE_ON_EXEC)

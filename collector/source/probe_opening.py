@@ -64,6 +64,11 @@ class ProbeOpener:
                 raise
             raise LoadError(f"{error.cause} {self.obstacle.cause}", self.obstacle.remedy) from None
 
+    def forget_types(self) -> None:
+        """Until the next probe is opened, nobody asks about the kernel's types."""
+        if self.facts.types is not None:
+            self.facts.types.forget()
+
     def _open(self, folder: Path) -> LoadedProbe:
         if self.compiler is not None and self._source(folder) == BCC_SOURCE:
             return self._open_bcc(folder, self.compiler)

@@ -21,9 +21,12 @@ LONGEST_RUN = 8192  # records looked at in one go: not the whole ring anew for e
 
 
 class RingBuffer:
-    """One ring that carries records of one dtype. `file_descriptor` is the map's; it stays the caller's."""
+    """One ring that carries records of one dtype. `file_descriptor` is the map's; it stays the caller's.
 
-    def __init__(self, file_descriptor: int, size: int, dtype: np.dtype[np.void]) -> None:
+    wakes: the program wakes whoever waits for `descriptors` when the ring fills.
+    """
+
+    def __init__(self, file_descriptor: int, size: int, dtype: np.dtype[np.void], *, wakes: bool = False) -> None:
         page = mmap.PAGESIZE
         self._dtype = dtype
         self._size = size
@@ -45,6 +48,14 @@ class RingBuffer:
         self.undecodable = 0
         self.decoded = 0
         self.fill = 0.0
+        self._left = 0.0
+        self._wakes = wakes
+        self.descriptors = [file_descriptor] if wakes else []
+
+    @property
+    def pressure(self) -> float:
+        """How full, 0..1, without a wake-up to expect: a record still being written keeps the reader where it was woken."""
+        return self._left if self._wakes else self.fill
 
     def drain(self) -> Rows:
         """A copy of all records that are complete, oldest first; the ring is free for new ones when this returns.
@@ -64,6 +75,7 @@ class RingBuffer:
                 break
             consumed += taken
             self._consumer[0] = consumed
+        self._left = (produced - consumed) / self._size
         kept = runs[0] if len(runs) == 1 else np.concatenate(runs) if runs else np.empty(0, self._dtype)
         self.decoded += len(kept)
         return kept

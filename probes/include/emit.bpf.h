@@ -39,7 +39,8 @@ const volatile __u32 agent_process_id = 0;
 	const enum account *account_names __attribute__((unused))
 
 /* The scratch map names the record type in BTF (libbpf 1.1 refuses a value type on a ring buffer)
- * and holds the record while it is filled when the transport is a perf buffer. */
+ * and holds the record while it is filled when the transport is a perf buffer.
+ * wake_at: bytes that may wait before the reader is woken; set by a loader that waits for that. */
 #define RECORD_RING(name, record_type)                    \
 	struct {                                              \
 		__uint(type, BPF_MAP_TYPE_RINGBUF);               \
@@ -50,7 +51,9 @@ const volatile __u32 agent_process_id = 0;
 		__uint(max_entries, 1);                           \
 		__type(key, __u32);                               \
 		__type(value, record_type);                       \
-	} name##_record SEC(".maps")
+	} name##_record SEC(".maps");                         \
+	const volatile __u64 name##_wake_at = -1;             \
+	__u64 name##_woken_at = 0
 
 /* Atomic: the same book can be open in a task and, on the same CPU, in the softirq that interrupts it. */
 #define COUNT(account_index, column)                                              \
@@ -74,7 +77,21 @@ const volatile __u32 agent_process_id = 0;
 		reserved;                                                                 \
 	})
 
-/* No wake-up: user space drains on a timer (a wake-up costs the traced thread about 1 us). */
+/* User space drains on a timer; a wake-up costs the traced thread about 1 us. One when the ring fills, and none again before
+ * the reader has moved, be it slow or stopped. Woken at: the reader's position and 1, for 0 is a position. */
+#define WAKE_UP_IF_FILLING(ring)                                                  \
+	({                                                                            \
+		__u64 wake_up = BPF_RB_NO_WAKEUP;                                         \
+		if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= ring##_wake_at) {      \
+			__u64 reader = bpf_ringbuf_query(&ring, BPF_RB_CONS_POS) + 1;         \
+			if (ring##_woken_at != reader) {                                      \
+				ring##_woken_at = reader;                                         \
+				wake_up = BPF_RB_FORCE_WAKEUP;                                    \
+			}                                                                     \
+		}                                                                         \
+		wake_up;                                                                  \
+	})
+
 #define SUBMIT(ring, record, account_index, context)                              \
 	({                                                                            \
 		if (use_perf_buffer) {                                                    \
@@ -83,7 +100,7 @@ const volatile __u32 agent_process_id = 0;
 			else                                                                  \
 				COUNT(account_index, emitted);                                    \
 		} else {                                                                  \
-			bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                         \
+			bpf_ringbuf_submit(record, WAKE_UP_IF_FILLING(ring));                 \
 			COUNT(account_index, emitted);                                        \
 		}                                                                         \
 	})

@@ -92,6 +92,24 @@ def test_kernel_knows_its_tracepoints_by_their_typedefs() -> None:
     assert not kernel.has_name("trace_kfree_skb")
 
 
+def test_what_was_forgotten_is_read_again_when_somebody_asks() -> None:
+    writer, reads = BtfWriter(), list[int]()
+    writer.integer("int", 4)
+
+    def read() -> bytes:
+        reads.append(1)
+        return writer.written()
+
+    kernel = KernelTypes(writer.written(), read)
+    assert kernel.has_name("int")
+    assert reads == []
+    kernel.forget()
+    assert kernel.data == b""
+    assert kernel.has_name("int")
+    assert kernel.has_name("int")
+    assert reads == [1]
+
+
 @pytest.mark.skipif(not KERNEL.exists(), reason="this kernel has no BTF")
 def test_running_kernel_names_its_reasons_to_drop_packets() -> None:
     kernel = KernelTypes(KERNEL.read_bytes())

@@ -30,7 +30,7 @@ def test_missing_section_is_named() -> None:
 
 def test_symbols_know_where_variables_lie() -> None:
     symbols = read_symbols(OBJECT)
-    assert {symbols["use_perf_buffer"], symbols["agent_process_id"], symbols["watched_ports"]} == {0, 4, 8}
+    assert {symbols["use_perf_buffer"], symbols["agent_process_id"], symbols["watched_ports"]} == {0, 4, 16}
 
 
 def test_object_for_another_architecture_is_refused_by_number() -> None:

@@ -81,9 +81,11 @@ def test_variables_have_section_place_and_size(reader: StructReader) -> None:
     assert found == {
         "use_perf_buffer": (".rodata", 0, 1, "|b1"),
         "agent_process_id": (".rodata", 4, 4, "<u4"),
-        "watched_ports": (".rodata", 8, 8, "<u2"),
+        "ticks_wake_at": (".rodata", 8, 8, "<u8"),
+        "watched_ports": (".rodata", 16, 8, "<u2"),
         "next_flow": (".data", 0, 8, "<u8"),
-        "sweep_wanted": (".bss", 0, 8, "<u8"),
+        "ticks_woken_at": (".bss", 0, 8, "<u8"),
+        "sweep_wanted": (".bss", 8, 8, "<u8"),
     }
 
 

@@ -56,6 +56,14 @@ def test_errors_of_one_batch_are_evidence_each_for_itself() -> None:
     assert routes_of(batch) == ["/broken"] * 3 + [OTHER_ROUTE] * 3
 
 
+@pytest.mark.parametrize("service", range(20))
+def test_an_error_has_the_route_that_other_answers_of_its_batch_earn(service: int) -> None:
+    """Whatever the order in which the groups of the batch come, which is that of their hashes."""
+    batch = requests(*({"resource": "/carts/17", "status": status, "local": service} for status in ("500", "200")))
+    RouteEnricher(RouteTable()).enrich(batch)
+    assert routes_of(batch) == ["/carts/:id"] * 2
+
+
 def test_the_service_is_who_answers_and_who_asks_only_when_nobody_knows_better() -> None:
     routes = Asked()
     batch = requests(

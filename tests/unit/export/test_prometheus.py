@@ -5,12 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from collector.export.prometheus import SnapshotCollector, render, wants_openmetrics
+from collector.export.prometheus import CONTENT_TYPE_OPENMETRICS, CONTENT_TYPE_PLAIN, render, wants_openmetrics
+from collector.export.prometheus_registry import SnapshotCollector
 from collector.instruments import Exemplar, HistogramValue, Instrument, InstrumentKind, InstrumentSnapshot, Point, Snapshot
 from collector.workload import Workload, WorkloadKind
 
@@ -168,6 +171,10 @@ def test_a_process_name_that_is_no_unicode_does_not_break_the_page() -> None:
 )
 def test_format_follows_the_accept_header(accept: str, openmetrics: bool) -> None:
     assert wants_openmetrics(accept) is openmetrics
+
+
+def test_formats_are_named_as_prometheus_client_names_them() -> None:
+    assert (CONTENT_TYPE_PLAIN, CONTENT_TYPE_OPENMETRICS) == (CONTENT_TYPE_PLAIN_0_0_4, CONTENT_TYPE_LATEST)
 
 
 @given(st.text())

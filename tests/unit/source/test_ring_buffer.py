@@ -157,3 +157,27 @@ def test_any_sequence_of_records_comes_out_exactly_once_in_order(start: int, ste
         assert came == wanted
         assert (ring.decoded, ring.undecodable) == (len(wanted), wrong)
         assert memory.consumed == memory.produced
+
+
+def test_a_ring_that_wakes_nobody_presses_with_what_was_in_it(memory: RingMemory, ring: RingBuffer) -> None:
+    for number in range(85):
+        memory.put(record(number))
+    ring.drain()
+    assert ring.pressure == ring.fill > 0.49
+    assert ring.descriptors == []
+
+
+def test_a_ring_that_wakes_its_reader_presses_with_what_had_to_stay(memory: RingMemory) -> None:
+    with closing(RingBuffer(memory.descriptor, memory.size, RECORD, wakes=True)) as ring:
+        assert ring.descriptors == [memory.descriptor]
+        for number in range(85):
+            memory.put(record(number))
+        ring.drain()
+        assert (ring.fill > 0.49, ring.pressure) == (True, 0.0)
+        busy = memory.reserve(RECORD.itemsize)
+        assert busy is not None
+        for number in range(84):
+            memory.put(record(number))
+        ring.drain()
+        assert ring.pressure == ring.fill > 0.49
+        memory.submit(busy, record(0))
