@@ -24,6 +24,7 @@ EVIDENCE_OF_REFUSAL = 12  # 401, 403, 409, 422, 429, ...
 EVIDENCE_OF_ABSENCE = 1
 ABSENT = frozenset((0, 400, 404, 405, 410, 414, 421, 444, 501))  # what scanners are answered; 0: no answer
 MEMORY_PATHS = 4096  # of one service whose route is remembered
+MEMORY_PATHS_OF_ALL = 65_536  # of all services; over it the memory begins anew
 WAITING_PER_ROUTE = 4
 FADE_EVERY = 2048  # questions after which old use counts half; a power of two
 CROWD_CHECK_EVERY = 64  # questions that found no room
@@ -33,6 +34,13 @@ CROWD_CHECK_EVERY = 64  # questions that found no room
 class _Waiting:
     evidence: int = 0
     hits: int = 0
+
+
+@dataclass(slots=True)
+class _Remembered:
+    """How many paths all services remember."""
+
+    paths: int = 0
 
 
 class RouteTable:
@@ -48,6 +56,7 @@ class RouteTable:
         self._max_services = max_services
         self._patterns = RoutePatterns(patterns)
         self._services: dict[int, _ServiceRoutes] = {}
+        self._remembered = _Remembered()
 
     def route(self, service: int, path: str, status: int) -> str:
         """The route of `path` (url.path, no query) of a service, given that it was answered with `status` (0: not at all).
@@ -59,6 +68,9 @@ class RouteTable:
         known = self._services.get(service)
         if known is None:
             known = self._add_service(service)
+        if self._remembered.paths >= MEMORY_PATHS_OF_ALL:
+            for one in self._services.values():
+                one.forget_paths()
         return known.route(path, status)
 
     def routes(self, service: int) -> list[str]:
@@ -66,22 +78,29 @@ class RouteTable:
         known = self._services.get(service)
         return sorted("/" + "/".join(template) for template, _ in known.tree.routes()) if known else []
 
+    def remembered(self) -> int:
+        """Paths of all services whose route is known without looking."""
+        return self._remembered.paths
+
     def forget(self, service: int) -> None:
         """The service is gone."""
-        self._services.pop(service, None)
+        known = self._services.pop(service, None)
+        if known:
+            known.forget_paths()
 
     def _add_service(self, service: int) -> _ServiceRoutes:
         if len(self._services) >= self._max_services:
-            del self._services[min(self._services, key=lambda one: self._services[one].asked_lately())]
+            self.forget(min(self._services, key=lambda one: self._services[one].asked_lately()))
             self.discarded["forgotten_service"] = self.discarded.get("forgotten_service", 0) + 1
             for other in self._services.values():
                 other.begin_period()
-        made = self._services[service] = _ServiceRoutes(self._max_routes, self._patterns, self.discarded)
+        made = self._services[service] = _ServiceRoutes(self._max_routes, self._patterns, self.discarded, self._remembered)
         return made
 
 
 class _ServiceRoutes:
-    def __init__(self, max_routes: int, patterns: RoutePatterns, discarded: dict[str, int]) -> None:
+    def __init__(self, max_routes: int, patterns: RoutePatterns, discarded: dict[str, int], remembered: _Remembered) -> None:
+        self._remembered = remembered
         self.tree = RouteTree()
         self._max_routes = max_routes
         self._crowd = max(16, max_routes // 2)  # names that come to a full table and show their level to be one of values
@@ -92,6 +111,11 @@ class _ServiceRoutes:
         self._routes = self._unproven = 0
         self._asked = self._asked_before = self._turned_away = 0
         self._least_hits = 0  # of a route, when last counted
+
+    def forget_paths(self) -> None:
+        """Which routes they led to; the routes stay."""
+        self._remembered.paths -= len(self._memory)
+        self._memory.clear()
 
     def asked_lately(self) -> int:
         """Questions since `begin_period`."""
@@ -129,7 +153,8 @@ class _ServiceRoutes:
 
     def _remember(self, path: str, name: str, node: RouteNode | None) -> tuple[str, RouteNode | None]:
         if len(self._memory) >= MEMORY_PATHS:
-            self._memory.clear()
+            self.forget_paths()
+        self._remembered.paths += path not in self._memory
         self._memory[path] = name, node
         return name, node
 
@@ -171,7 +196,7 @@ class _ServiceRoutes:
         if level is not None:
             level.collapse(self._crowd)
             self._recount()
-            self._memory.clear()
+            self.forget_paths()
             self._waiting = {template: one for template, one in self._waiting.items() if one is waiting}
         else:
             self._remove_idle(waiting, is_proven)
@@ -198,7 +223,7 @@ class _ServiceRoutes:
         if waiting.hits > 2 * idle.hits + 2 or (is_proven and not idle.proven):
             self.tree.remove(template)
             self._recount()
-            self._memory.clear()
+            self.forget_paths()
 
     def _recount(self) -> None:
         nodes = [node for _, node in self.tree.routes()]

@@ -183,6 +183,10 @@ class KernelSource:
             probe.tick(now)
             batches += probe.drain()
             probe.spent_ns += time.thread_time_ns() - started
+        for probe in self._loaded:  # not before: a look for libraries may take 0.1 s, in which rings fill
+            started = time.thread_time_ns()
+            probe.follow_libraries(now)
+            probe.spent_ns += time.thread_time_ns() - started
         if now >= self._next_snapshot_ns:
             self._next_snapshot_ns = now + self._settings.snapshot_interval_ns
             for probe in self._loaded:

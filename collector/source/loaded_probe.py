@@ -214,6 +214,9 @@ class LoadedProbe:
             if now_boot_ns >= tick.next_ns:
                 tick.next_ns = now_boot_ns + tick.period_ns
                 read_iterator(self._libbpf, self._iterators[tick.program], np.dtype("u1"))
+
+    def follow_libraries(self, now_boot_ns: int) -> None:
+        """Hooks those that processes have mapped since."""
         for library in self._libraries.values():
             library.follow(now_boot_ns)
 

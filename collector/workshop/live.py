@@ -50,6 +50,7 @@ def show_all(loaded: LoadedProbe, clock: SystemClock, code: ProbeCode | None, en
     screen, next_snapshot = Screen(as_json), 0.0
     while time.monotonic() < end:
         loaded.tick(clock.boot_ns())
+        loaded.follow_libraries(clock.boot_ns())
         events, counts = loaded.drain(), []
         if time.monotonic() >= next_snapshot:
             next_snapshot = time.monotonic() + SNAPSHOT_SECONDS

@@ -8,6 +8,7 @@ import uuid
 
 import pytest
 
+from collector.decode import routes
 from collector.decode.routes import OTHER_ROUTE, RouteTable
 from collector.errors import SettingsError
 
@@ -128,6 +129,20 @@ def test_services_are_apart_and_bounded() -> None:
     assert table.discarded == {"forgotten_service": 1}
     table.forget(9)
     assert table.routes(9) == []
+
+
+def test_paths_that_all_services_remember_are_bounded_and_their_routes_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "MEMORY_PATHS_OF_ALL", 100)
+    table = RouteTable()
+    for number in range(1000):
+        assert table.route(number % 7, f"/items/{number}", 200) == "/items/:id"
+        assert 0 < table.remembered() <= 100
+    table.forget(0)
+    assert table.remembered() <= 100
+    assert [table.routes(service) for service in range(1, 7)] == [["/items/:id"]] * 6
+    for service in range(1, 7):
+        table.forget(service)
+    assert table.remembered() == 0
 
 
 def test_memory_is_bounded_for_any_paths() -> None:
