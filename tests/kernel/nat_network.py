@@ -24,7 +24,18 @@ table ip translate {{
 }}
 """
 
-RULES_WITHOUT_SERVICE = "\n".join(line for line in RULES.splitlines() if "dnat" not in line)
+# What makes the kernel track connections here; kube-proxy has such a rule, too.
+TRACKING_RULES = """
+table ip translate {
+    chain forward {
+        type filter hook forward priority 0;
+        ct state established accept;
+    }
+    chain after {
+        type nat hook postrouting priority 100;
+    }
+}
+"""
 
 
 class Network:
@@ -75,7 +86,7 @@ class VirtualServerNetwork(Network):
     """The service is one of IPVS, as kube-proxy makes it in that mode: an address of the router's own, masq, conntrack on."""
 
     def translate(self) -> None:
-        self.run(self.router, "nft", "-f", "-", text=RULES_WITHOUT_SERVICE)
+        self.run(self.router, "nft", "-f", "-", text=TRACKING_RULES)
         self.run(self.router, "ip", "link", "add", "kube-ipvs0", "type", "dummy")
         self.run(self.router, "ip", "addr", "add", f"{SERVICE}/32", "dev", "kube-ipvs0")
         service = f"{SERVICE}:{SERVICE_PORT}"
