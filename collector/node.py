@@ -240,7 +240,7 @@ class Node:
             decoder_discards=self.pipeline.decoder_counters(),
             series=self._series_counts(),
             rejected=dict(rooms.aggregator.rejected),
-            peers={f"peer_by_{name}": count for name, count in self.peers.evidence().items()},
+            peers={f"peer_by_{name}": count for name, count in self.peers.evidence.rows().items()},
             translations=(len(rooms.translations), self.peers.translated),
             identity_discards=self._identity_discards(),
             spans=self._span_counts(),

@@ -50,7 +50,7 @@ def build_node(settings: Settings, clock: Clock, source: Source, environ: Mappin
         identities,
         names,
         translations,
-        (OwnerEnrichers((local, peers), identities), routes),
+        (OwnerEnrichers((local, peers), identities), peers.evidence, routes),
         Aggregator(aggregate, identities.workload),
         TraceMetrics(trace_metrics(settings, aggregate), identities.workload),
         FlowStore(settings.flow_history, settings.max_connections),

@@ -41,7 +41,12 @@ INSTRUMENTS = {
         Instrument(
             "honeyguide.nat.connections", GAUGE, "{connection}", "Connections known whose addresses the node rewrites (NAT)."
         ),
-        Instrument("honeyguide.nat.rows", COUNTER, "{row}", "Rows whose peer was looked for behind rewritten addresses."),
+        Instrument(
+            "honeyguide.nat.rows",
+            COUNTER,
+            "{row}",
+            "Rows whose peer was looked for behind rewritten addresses, live requests once for their connection.",
+        ),
         Instrument("honeyguide.identity.discards", COUNTER, "{item}", "What identity could not know or keep, by reason."),
         Instrument("honeyguide.store.rows", GAUGE, "{row}", "Rows kept for the API."),
         Instrument("honeyguide.store.discards", COUNTER, "{row}", "Rows no longer kept, by reason."),

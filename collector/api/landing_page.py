@@ -75,6 +75,7 @@ def landing_page(version: str) -> str:
         f"Version {html.escape(version)}.</p>"
         f'<p id="reasons" class="bad"></p><div class="cards">{shown}</div>'
         '<h2>Who calls whom, last 5 minutes</h2><svg id="map" role="img" aria-label="Service map"></svg>'
+        "<p>Red: connections or requests on it failed. Point at a line for its numbers.</p>"
         f"{table('edges', EDGE_HEADS, 3)}<h2>What is asked, last 5 minutes</h2>{table('asked', ASKED_HEADS, 4)}"
         f"<nav>{links}</nav>"
     )

@@ -34,18 +34,47 @@ function columns(nodes, edges) {
   const used = [...new Set(depth.values())].sort((a, b) => a - b);
   return used.map(d => nodes.filter(n => depth.get(n.id) === d)) }
 
+/* The places on the way of each edge. One that passes columns has a place of its own there, so that it is not behind a node. */
+function route(layers, edges) {
+  const column = new Map(layers.flatMap((layer, x) => layer.map(id => [id, x]))), ways = new Map();
+  for (const { client, server } of edges) {
+    const key = client + ' ' + server, between = [];
+    if (ways.has(key)) continue;
+    for (let x = column.get(client) + 1; x < column.get(server); x++) {
+      between.push(key + ' ' + x);
+      layers[x].push(key + ' ' + x) }
+    ways.set(key, [client, ...between, server]) }
+  return ways }
+
+/* Each column in the order of its callers, so that few lines cross. */
+function place(layers, ways) {
+  const rows = Math.max(1, ...layers.map(l => l.length)), placed = new Map(), callers = new Map();
+  for (const way of ways.values())
+    way.slice(1).forEach((id, i) => callers.set(id, [...callers.get(id) || [], way[i]]));
+  layers.forEach((layer, x) => {
+    const height = id => {
+      const known = (callers.get(id) || []).filter(from => placed.has(from)).map(from => placed.get(from).y);
+      return known.length ? known.reduce((sum, y) => sum + y, 0) / known.length : 0 };
+    const order = new Map(layer.map(id => [id, height(id)]));
+    layer.sort((a, b) => order.get(a) - order.get(b));
+    layer.forEach((id, y) =>
+      placed.set(id, { x: 10 + x * GAP, y: 20 + (y + (rows - layer.length) / 2) * (HEIGHT + 16) })) });
+  return placed }
+
 function draw(map) {
   const edges = map.edges.filter(e => e.directed), ids = new Set(edges.flatMap(e => [e.client, e.server]));
-  const nodes = map.nodes.filter(n => ids.has(n.id)), placed = new Map(), svg = find('map');
-  const layers = columns(nodes, edges), rows = Math.max(1, ...layers.map(l => l.length));
-  layers.forEach((layer, x) => layer.forEach((n, y) =>
-    placed.set(n.id, { x: 10 + x * GAP, y: 20 + (y + (rows - layer.length) / 2) * (HEIGHT + 16) })));
+  const nodes = map.nodes.filter(n => ids.has(n.id)), svg = find('map');
+  const layers = columns(nodes, edges).map(layer => layer.map(n => n.id)), ways = route(layers, edges);
+  const placed = place(layers, ways), rows = Math.max(1, ...layers.map(l => l.length));
   svg.setAttribute('viewBox', `0 0 ${Math.max(800, layers.length * GAP - GAP + WIDTH + 20)} ${rows * (HEIGHT + 16) + 30}`);
-  const lines = edges.filter(e => e.client !== e.server).map(e => {
-    const a = placed.get(e.client), b = placed.get(e.server), asked = e.requests.reduce((sum, r) => sum + r.requests, 0);
-    const errors = e.requests.reduce((sum, r) => sum + r.errors, 0);
+  const step = (from, to) => {
+    const a = placed.get(from), b = placed.get(to);
     const [x1, y1, x2, y2] = [a.x + WIDTH, a.y + HEIGHT / 2, b.x, b.y + HEIGHT / 2], middle = (x1 + x2) / 2;
-    const line = shape('path', { d: `M${x1} ${y1}C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}`,
+    return `${x1} ${y1}C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}` };
+  const lines = edges.filter(e => e.client !== e.server).map(e => {
+    const way = ways.get(e.client + ' ' + e.server), asked = e.requests.reduce((sum, r) => sum + r.requests, 0);
+    const errors = e.requests.reduce((sum, r) => sum + r.errors, 0);
+    const line = shape('path', { d: 'M' + way.slice(1).map((id, i) => step(way[i], id)).join('L'),
       class: e.failures || errors ? 'edge failed' : 'edge', 'stroke-width': 1 + Math.log10(1 + e.connections + asked) });
     line.append(shape('title', {}, `${e.protocol}${e.port ? ' ' + e.port : ''}: ${e.connections} connections, ${asked} requests, `
       + `${errors + e.failures} failed, ${size(e.bytes_to_server + e.bytes_to_client)}`));

@@ -216,7 +216,8 @@ class Manifest(Part):
 
     def of_way(self, way: str) -> Manifest:
         """Only the hooks of that way, and those of all."""
-        return self.model_copy(update={"hook": [hook for hook in self.hook if hook.way in {"", way}]})
+        hooks = [hook for hook in self.hook if hook.way in {"", way}]
+        return self.model_copy(update={"hook": hooks, "ways": [one for one in self.ways if one == way]})
 
     @model_validator(mode="after")
     def _snapshots_come_from_hooks(self) -> Manifest:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from collector.batch import Batch, Column
+from collector.batch import Batch, Column, RowGroups
 from collector.enrich.enrichers import Enricher
 from collector.enrich.identity import Identities
 from collector.enrich.local import latest_time
@@ -63,7 +63,8 @@ class OwnerEnrichers:
         return place if (place < len(known.keys)).all() and (known.keys[place] == keys).all() else None
 
     def _ask(self, owners: Batch, keys: Column, now: int) -> KnownOwners:
-        there = set(owners.columns)
+        there, each = set(owners.columns), np.arange(len(owners))
+        owners.owners = RowGroups(each, each)  # so that nobody groups them again
         for enricher in self._inner:
             enricher.enrich(owners)
         order = np.argsort(keys)

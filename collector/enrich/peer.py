@@ -1,4 +1,4 @@
-"""Who is at the other end of each flow: adds the column `peer`.
+"""Who is at the other end of each flow: adds the columns `peer` and, for who counts, `peer_evidence`.
 
 From the surest to the weakest: the other end of the same connection on this node; for a request whom the rows about its
 connection found; a listening socket of this node at that address; who held the address then, as the cluster tells; the
@@ -8,7 +8,6 @@ DNS name that led to the address; the network it lies in. An ambiguous answer is
 from __future__ import annotations
 
 import zlib
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -23,7 +22,9 @@ from collector.enrich.listeners import Found, Listeners
 from collector.enrich.local import latest_time
 from collector.enrich.names import KnownName, NameTable
 from collector.enrich.networks import NetworkTable
+from collector.enrich.peer_evidence import COLUMN, NO_PEER, NUMBERS, PeerEvidence
 from collector.enrich.translations import Translations, view_keys
+from collector.row_groups import group_rows
 from collector.row_hash import hash_rows
 from collector.workload import UNKNOWN, WorkloadKind
 
@@ -56,7 +57,7 @@ class Flows:
     asking: Column  # rows that have a peer at all
     opened_at: Column
     times: tuple[Column, Column]  # (opened, ended) as far as they are known, see ConnectionEnds
-    rows: Column  # how many each of these stands for
+    evidence: Column  # how the peer of each was found, as far as it is
     carried: bool  # by connections that other rows are about
     now: int
     seen: tuple[Column, Column] | None = None  # remote octets and ports as the sockets see them, where NAT has others
@@ -68,6 +69,7 @@ Finder = Callable[[Flows, Column], Column]  # the rows asked about, as indices -
 class PeerEnricher:
     """`peer` (int32) for records with both addresses, both ports and netns; `local` must be there already.
 
+    evidence: an enricher that counts how they were found, to be applied when all rows have their peer.
     fresh_seconds: longer than the interval in which sockets are read, so that an open connection never looks stale.
     """
 
@@ -88,36 +90,34 @@ class PeerEnricher:
         self._told = ConnectionEnds(maximum, fresh_ns)  # whom the rows about a connection found at its other end
         self._listeners = Listeners(maximum // 4, fresh_ns)
         self._translations = Translations() if translations is None else translations
-        self._found: Counter[str] = Counter()
+        self.evidence = PeerEvidence()
         self.translated = 0  # rows whose other end was looked for behind rewritten addresses
 
     def enrich(self, batch: Batch) -> None:
         if not is_flow(batch):
             return
         if batch.schema.record in CARRIERS:
-            batch.columns["peer"] = self._find_of_carried(batch)
+            self._enrich_carried(batch)
             return
         flows = read_flows(batch)
         self.translated += see_through(flows, self._translations)
         self._learn(flows)
-        batch.columns["peer"] = self._find(flows)
+        batch.columns["peer"], batch.columns[COLUMN] = self._find(flows), flows.evidence
         if flows.protocol in CARRIERS.values():
             self._told.add(flows.own_key, flows.netns, batch.columns["peer"], flows.times, flows.now)
 
-    def _find_of_carried(self, batch: Batch) -> Column:
+    def _enrich_carried(self, batch: Batch) -> None:
         """Many requests go over one connection: each is looked at once, and what its own rows know comes first."""
-        keys = hash_rows([batch[name] for name in ("flow", "netns", "local_port", "remote_port")])
-        _, first, inverse, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
-        flows = read_flows(batch.select(first), counts)
+        first, inverse = batch.owners or group_rows([batch[name] for name in ("flow", "netns", "local_port", "remote_port")])
+        flows = read_flows(batch.select(first))
         self.translated += see_through(flows, self._translations)
         self._learn_ends(flows, self._ends.find(flows.own_key, flows.netns, flows.times, flows.asking, flows.now) == UNKNOWN)
-        found: Column = self._find(flows)[inverse]
-        return found
+        batch.columns["peer"], batch.columns[COLUMN] = self._find(flows)[inverse], flows.evidence[inverse]
 
     def _find(self, flows: Flows) -> Column:
         peer = self._ends.find(flows.mirrored_key, flows.netns, flows.times, flows.loopback, flows.now)
         peer[~flows.asking] = UNKNOWN
-        self._found["connection"] += int(flows.rows[peer != UNKNOWN].sum())
+        flows.evidence[peer != UNKNOWN] = NUMBERS["connection"]
         if flows.carried:
             self._fill("flow", flows, peer, self._find_told)
         self._fill("listener", flows, peer, self._find_listeners)
@@ -127,13 +127,9 @@ class PeerEnricher:
             self._fill("cluster", flows, peer, self._find_holders)
         self._fill("name", flows, peer, self._find_names)
         self._fill("network", flows, peer, self._find_networks)
-        self._found["unknown"] += int(flows.rows[(peer == UNKNOWN) & ~flows.listening].sum())
+        flows.evidence[(peer == UNKNOWN) & ~flows.listening] = NUMBERS["unknown"]
         self._identities.use(np.unique(peer).tolist(), flows.now)
         return peer
-
-    def evidence(self) -> Mapping[str, int]:
-        """Rows by how their peer was found: connection, flow, listener, cluster, name, network; or unknown."""
-        return dict(self._found)
 
     def counters(self) -> Mapping[str, int]:
         """What could not be kept, by reason."""
@@ -149,7 +145,7 @@ class PeerEnricher:
         rows = np.flatnonzero((peer == UNKNOWN) & flows.asking)
         if len(rows):
             peer[rows] = find(flows, rows)
-            self._found[evidence] += int(flows.rows[rows][peer[rows] != UNKNOWN].sum())
+            flows.evidence[rows[peer[rows] != UNKNOWN]] = NUMBERS[evidence]
 
     def _learn_ends(self, flows: Flows, which: Column) -> None:
         ends = np.flatnonzero(flows.asking & which)
@@ -248,11 +244,8 @@ def is_flow(batch: Batch) -> bool:
     return all(batch.schema.field(name).meaning == "ip_address" for name in ("local_address", "remote_address"))
 
 
-def read_flows(batch: Batch, rows: Column | None = None) -> Flows:
-    """The two ends of each row as numbers that can be compared: equal keys are equal ends, as seen from either side.
-
-    rows: how many each stands for, one by itself.
-    """
+def read_flows(batch: Batch) -> Flows:
+    """The two ends of each row as numbers that can be compared: equal keys are equal ends, as seen from either side."""
     record = batch.schema.record
     protocol = CARRIERS.get(record, record)
     local_octets, remote_octets = octets_of(batch["local_address"]), octets_of(batch["remote_address"])
@@ -282,7 +275,7 @@ def read_flows(batch: Batch, rows: Column | None = None) -> Flows:
         asking=~listening & ~are_unspecified(remote_octets),
         opened_at=np.where(opened_at, opened_at, np.uint64(now)),
         times=(opened_at, np.where(ended, observed_at, STILL_OPEN)),
-        rows=np.ones(len(batch), np.int64) if rows is None else rows,
+        evidence=np.full(len(batch), NO_PEER, np.uint8),
         carried=record in CARRIERS,
         now=now,
     )

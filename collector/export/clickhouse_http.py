@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import requests
-
 from collector.export.clickhouse_answer import read_refusal
 from collector.export.clickhouse_settings import ClickHouseSettings
 from collector.export.otlp_outcome import Outcome
 from collector.export.watched_session import WatchedSession
-
-SLACK_SECONDS = 0.5
 
 
 class ClickHouseHttp:
@@ -32,16 +28,7 @@ class ClickHouseHttp:
         return self._post(parameters, body, {"Content-Encoding": "gzip"})
 
     def _post(self, parameters: dict[str, str], body: bytes, headers: dict[str, str]) -> Outcome:
-        self._session.outcome = Outcome("failed", "nothing was sent")
-        timeout = self._settings.timeout_seconds
-        with self._session.limited(timeout + SLACK_SECONDS):
-            try:
-                address = self._settings.address(parameters)
-                self._session.post(address, data=body, headers=headers, timeout=timeout, allow_redirects=False)
-            except (requests.RequestException, OSError, ValueError) as error:
-                if self._session.outcome.delivered:
-                    return Outcome("failed", type(error).__name__)
-        return self._session.outcome
+        return self._session.deliver(self._settings.address(parameters), body, self._settings.timeout_seconds, headers)
 
     def abort(self) -> None:
         """Ends what is being sent, and refuses all that comes after."""

@@ -14,9 +14,8 @@ from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
 
 from collector.export.otlp_outcome import Outcome, outcome_of_answer
 from collector.export.otlp_settings import OtlpSettings
-from collector.export.watched_session import WatchedSession
+from collector.export.watched_session import SLACK_SECONDS, WatchedSession
 
-SLACK_SECONDS = 0.5  # the SDK's own deadline comes first where it holds
 COMPRESSIONS = {"none": Compression.NoCompression, "gzip": Compression.Gzip, "deflate": Compression.Deflate}
 
 

@@ -6,11 +6,9 @@ import gzip
 import zlib
 from collections.abc import Callable
 
-import requests
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from collector.export.otlp_http import SLACK_SECONDS
 from collector.export.otlp_outcome import Outcome, outcome_of_answer
 from collector.export.otlp_settings import OtlpSettings
 from collector.export.watched_session import WatchedSession
@@ -36,15 +34,7 @@ class HttpSpanTransport:
 
     def send(self, data: bytes) -> Outcome:
         """data: an ExportTraceServiceRequest. Never longer than the time-out and a little, never an exception."""
-        self._session.outcome = Outcome("failed", "nothing was sent")
-        timeout = self._settings.timeout_seconds
-        with self._session.limited(timeout + SLACK_SECONDS):
-            try:
-                self._session.post(self._settings.endpoint, data=self._compress(data), timeout=timeout, allow_redirects=False)
-            except (requests.RequestException, OSError, ValueError) as error:
-                if self._session.outcome.delivered:
-                    return Outcome("failed", type(error).__name__)
-        return self._session.outcome
+        return self._session.deliver(self._settings.endpoint, self._compress(data), self._settings.timeout_seconds)
 
     def abort(self) -> None:
         self._session.cut("closing", "the agent ends", for_good=True)

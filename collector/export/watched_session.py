@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from collector.export.otlp_outcome import Outcome, outcome_of_error, outcome_of_status
 
 LONGEST_ANSWER = 64 * 1024
+SLACK_SECONDS = 0.5  # who sends has a deadline too, which comes first where it holds
 
 
 class WatchedSession(requests.Session):
@@ -36,6 +37,17 @@ class WatchedSession(requests.Session):
         self.headers["Accept-Encoding"] = "identity"
         for scheme in ("http://", "https://"):
             self.mount(scheme, _WatchedAdapter(self))
+
+    def deliver(self, address: str, body: bytes, seconds: float, headers: Mapping[str, str] | None = None) -> Outcome:
+        """Posts the body. Never longer than `seconds` and a little, never an exception for what the endpoint does."""
+        self.outcome = Outcome("failed", "nothing was sent")
+        with self.limited(seconds + SLACK_SECONDS):
+            try:
+                self.post(address, data=body, headers=headers, timeout=seconds, allow_redirects=False)
+            except (requests.RequestException, OSError, ValueError) as error:
+                if self.outcome.delivered:
+                    return Outcome("failed", type(error).__name__)
+        return self.outcome
 
     @contextmanager
     def limited(self, seconds: float) -> Iterator[None]:

@@ -165,19 +165,50 @@ def ask_for_table(sequence: int, status: int) -> bytes:
     return header + bytes(4) + filters
 
 
-def natted_only() -> bytes:
+def rewritten_only() -> bytes:
     """A socket filter (classic BPF, struct sock_filter) that lets pass messages of connections with rewritten addresses: most
-    connections have none, and then nobody wakes up. For events, which come one to a datagram."""
-    load, load_word, load_at_x = 0x00, 0x20, 0x40  # BPF_LD with BPF_IMM, BPF_ABS, BPF_IND, all BPF_W
-    program = (
+    connections have none, and then nobody wakes up. For events, which come one to a datagram.
+
+    NAT sets bits of the status; IPVS only puts another address into the reply.
+    """
+    load, load_word, load_at_x, load_octet, to_x = 0x00, 0x20, 0x40, 0x30, 0x07  # BPF_LD: BPF_IMM, BPF_ABS, BPF_IND; BPF_TAX
+    equal, any_bit, end = 0x15, 0x45, 0x06  # BPF_JEQ, BPF_JSET, BPF_RET; jumps are counted from the next instruction
+    by_family = {family: compare_ends(family) for family in (IPV4, IPV6)}
+    program = [
         (load, 0, 0, HEAD_BYTES),  # A = where the attributes begin
         (0x01, 0, 0, STATUS),  # X = BPF_LDX: the attribute to find
         (load_word, 0, 0, FIND_ATTRIBUTE),  # A = where it is, 0 for nowhere
-        (0x15, 3, 0, 0),  # BPF_JEQ: without a status it is not ours to judge
-        (0x07, 0, 0, 0),  # BPF_TAX
+        (equal, 3, 0, 0),  # without a status it is not ours to judge
+        (to_x, 0, 0, 0),
         (load_at_x, 0, 0, 4),  # A = the status, in network order as BPF reads it
-        (0x45, 0, 1, STATUS_NAT),  # BPF_JSET
-        (0x06, 0, 0, 0xFFFFFFFF),  # BPF_RET: all of it
-        (0x06, 0, 0, 0),
-    )
+        (any_bit, 0, 1, STATUS_NAT),
+        (end, 0, 0, 0xFFFFFFFF),  # all of it
+        (load_octet, 0, 0, HEADER.size),
+        (equal, 0, len(by_family[IPV4]), IPV4),
+        *by_family[IPV4],
+        *by_family[IPV6],
+    ]
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+
+
+def compare_ends(family: int) -> list[tuple[int, int, int, int]]:
+    """Instructions that pass the message when its original destination is not the reply's source, and else ignore it; also what
+    has no ports, for there the tuples lie otherwise."""
+    load_word, load_octet, to_x, equal, equal_x, end = 0x20, 0x30, 0x07, 0x15, 0x1D, 0x06
+    pass_all, ignore = (end, 0, 0, 0xFFFFFFFF), (end, 0, 0, 0)
+    destination, number = (place_of(family, "original", name) for name in ("destination", "number"))
+    source = place_of(family, "reply", "source")
+    known = [(equal, len(TRANSPORTS) - index, 0, transport) for index, transport in enumerate(TRANSPORTS)]
+    program = [(load_octet, 0, 0, number), *known, ignore]
+    for word in range(0, ADDRESS_BYTES[family], 4):
+        program += [(load_word, 0, 0, destination + word), (to_x, 0, 0, 0), (load_word, 0, 0, source + word)]
+        program += [(equal_x, 1, 0, 0), pass_all]
+    return [*program, ignore]
+
+
+def place_of(family: int, direction: str, name: str) -> int:
+    """Where that stands in a message."""
+    outer, inner = LAYOUTS[family].fields, tuple_layout(family).fields
+    assert outer is not None
+    assert inner is not None
+    return int(outer[direction][1]) + int(inner[name][1])

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from collector.errors import LoadError
-from collector.source.conntrack_messages import natted_only
+from collector.source.conntrack_messages import rewritten_only
 
 NETLINK_NETFILTER = 12
 NETLINK_ADD_MEMBERSHIP, SOL_NETLINK = 1, 270
@@ -85,15 +85,18 @@ def open_netlink() -> socket.socket:
 
 def subscribe(events: socket.socket) -> None:
     """From now on new and ended connections with rewritten addresses arrive there. LoadError without the privilege."""
-    program = natted_only()
-    kept = ctypes.create_string_buffer(program)
-    events.setsockopt(socket.SOL_SOCKET, ATTACH_FILTER, struct.pack("@HP", len(program) // 8, ctypes.addressof(kept)))
+    attach_filter(events, rewritten_only())
     widen_buffer(events, EVENTS_BUFFER)
     for group in (GROUP_NEW, GROUP_DESTROY):
         try:
             events.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
         except OSError as error:
             raise refusal(error.errno or 0) from None
+
+
+def attach_filter(receiver: socket.socket, program: bytes) -> None:
+    kept = ctypes.create_string_buffer(program)
+    receiver.setsockopt(socket.SOL_SOCKET, ATTACH_FILTER, struct.pack("@HP", len(program) // 8, ctypes.addressof(kept)))
 
 
 def refusal(number: int) -> LoadError:

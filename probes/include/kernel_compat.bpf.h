@@ -20,6 +20,12 @@ static __always_inline unsigned int task_state(const struct task_struct *task)
 	return bpf_core_field_exists(task->__state) ? BPF_CORE_READ(task, __state) : (unsigned int)BPF_CORE_READ(old, state);
 }
 
+/* c5dbb89fc2ac (5.12) lets programs that trace ask for a socket's cookie; 34b2021cc616, of the same release, can be seen. */
+static __always_inline bool tracing_has_cookies(void)
+{
+	return bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_check_mtu);
+}
+
 static __always_inline __u64 cgroup_id_of_sock(const struct sock *sk)
 {
 	struct cgroup *cgroup;

@@ -6,8 +6,6 @@
 #include "streams_by_address.bpf.h"
 #include "system_call.bpf.h"
 
-#define FILE_KIND 0170000    /* S_IFMT */
-#define FILE_IS_SOCKET 0140000
 #define MESSAGES_MAX 32     /* of one call whose bytes are counted */
 #define MOVED_MAX 0x7fffffff /* by one call */
 
@@ -23,7 +21,7 @@ static __always_inline const struct sock *sock_of_descriptor(__u32 descriptor)
 		return NULL;
 	if (bpf_probe_read_kernel(&file, sizeof(file), files + descriptor) || !file)
 		return NULL;
-	if ((BPF_CORE_READ(file, f_inode, i_mode) & FILE_KIND) != FILE_IS_SOCKET)
+	if ((BPF_CORE_READ(file, f_inode, i_mode) & FILE_TYPE_MASK) != FILE_IS_SOCKET)
 		return NULL;
 	socket = BPF_CORE_READ(file, private_data);
 	return BPF_CORE_READ(socket, sk);

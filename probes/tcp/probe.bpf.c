@@ -6,8 +6,6 @@
 
 #define CONNECTIONS_MAX 65536 /* replaced by the setting max_connections */
 #define PROTOCOL_TCP 6
-#define FILE_IS_SOCKET 0140000 /* S_IFSOCK */
-#define FILE_TYPE_MASK 0170000 /* S_IFMT */
 
 enum account { ACCOUNT_STATE_CHANGES, ACCOUNT_SNAPSHOT, ACCOUNT_DESCRIPTORS, ACCOUNT_COUNT };
 
@@ -261,11 +259,9 @@ int read_descriptors(struct bpf_iter__task_file *ctx)
 
 	if (!file || !task)
 		return 0;
-	if ((BPF_CORE_READ(file, f_inode, i_mode) & FILE_TYPE_MASK) != FILE_IS_SOCKET)
+	socket = socket_of_file(file);
+	if (!socket)
 		return 0;
-	socket = BPF_CORE_READ(file, private_data);
-	if (!socket || BPF_CORE_READ(socket, file) != file)
-		return 0; /* opened with O_PATH */
 	sk = BPF_CORE_READ(socket, sk);
 	if (!sk || BPF_CORE_READ(sk, sk_protocol) != PROTOCOL_TCP || !identify_process(task, &owner))
 		return 0;

@@ -7,6 +7,7 @@
 
 #define UDP_FLOWS_MAX 16384 /* replaced by the setting max_udp_flows */
 #define PORT_WAS_CHOSEN 8      /* SOCK_BINDPORT_LOCK, include/net/sock.h: bind() named the port */
+#define KNOWN_BY_INODE (1ULL << 63)
 #define SOCKET_IS_CONNECTED 1  /* TCP_ESTABLISHED, which __ip4_datagram_connect sets for UDP too */
 
 enum account { ACCOUNT_SENT, ACCOUNT_RECEIVED, ACCOUNT_BINDS, ACCOUNT_DESCRIPTORS, ACCOUNT_COUNT };
@@ -67,7 +68,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
-	__type(key, __u64); /* socket cookie */
+	__type(key, __u64); /* socket cookie, or key_without_cookie */
 	__type(value, struct socket_owner);
 } socket_owners SEC(".maps");
 
@@ -122,6 +123,23 @@ static __always_inline void own_flow(struct udp_flow_value *flow, const struct p
 	flow->process = owner->process;
 }
 
+/* What read_descriptors knows a socket by where it cannot make a cookie: an inode number, told apart by a bit. */
+static __always_inline __u64 key_without_cookie(const struct sock *sk)
+{
+	return number_of_socket(sk) | KNOWN_BY_INODE;
+}
+
+static __always_inline struct socket_owner *find_known_owner(const struct transfer *transfer, enum way way)
+{
+	struct socket_owner *known = bpf_map_lookup_elem(&socket_owners, &transfer->key.socket);
+	__u64 key;
+
+	if (known || tracing_has_cookies())
+		return known;
+	key = key_without_cookie(sock_of_transfer(transfer, way));
+	return bpf_map_lookup_elem(&socket_owners, &key);
+}
+
 /* Sockets of the kernel have no file, so no owner. */
 static __always_inline void find_owner(struct udp_flow_value *flow, const struct transfer *transfer, enum way way)
 {
@@ -129,7 +147,7 @@ static __always_inline void find_owner(struct udp_flow_value *flow, const struct
 	const struct sock *sk;
 
 	if (!in_owner(way)) {
-		known = bpf_map_lookup_elem(&socket_owners, &transfer->key.socket);
+		known = find_known_owner(transfer, way);
 		if (known)
 			own_flow(flow, &known->process, known->evidence);
 		return;

@@ -96,6 +96,16 @@ int note_bind6(struct bpf_sock *sk)
 	return note_bind(sk);
 }
 
+static __always_inline __u64 key_of_descriptor(struct file *file, const struct sock *sk)
+{
+	struct socket *socket;
+
+	if (!tracing_has_cookies())
+		return key_without_cookie(sk);
+	socket = bpf_sock_from_file(file); /* the verifier's own pointer, as the next call wants it */
+	return socket && socket->sk ? bpf_get_socket_cookie(socket->sk) : 0;
+}
+
 /* At the start of the agent: whose are the sockets that only ever receive? */
 SEC("iter/task_file")
 int read_descriptors(struct bpf_iter__task_file *ctx)
@@ -110,14 +120,14 @@ int read_descriptors(struct bpf_iter__task_file *ctx)
 
 	if (!task || !file)
 		return 0;
-	socket = bpf_sock_from_file(file);
+	socket = socket_of_file(file);
 	if (!socket)
 		return 0;
-	sk = socket->sk;
-	if (!sk || sk->sk_protocol != PROTOCOL_UDP || !identify_process(task, &owner.process))
+	sk = BPF_CORE_READ(socket, sk);
+	if (!sk || BPF_CORE_READ(sk, sk_protocol) != PROTOCOL_UDP || !identify_process(task, &owner.process))
 		return 0;
 	COUNT(ACCOUNT_DESCRIPTORS, seen);
-	record.socket = bpf_get_socket_cookie(sk);
+	record.socket = key_of_descriptor(file, sk);
 	record.observed_at = bpf_ktime_get_boot_ns();
 	record.cgroup = cgroup_id_of_sock(sk);
 	record.netns = netns_of_sock(sk);
@@ -135,12 +145,7 @@ int read_descriptors(struct bpf_iter__task_file *ctx)
 }
 
 /* Where cgroup programs cannot be attached: the system calls. No cookie can be made there, so a socket is known by its
- * inode number, the one in /proc/net/udp. */
-static __always_inline __u64 number_of_socket(const struct sock *sk)
-{
-	return BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
-}
-
+ * inode number. */
 static __always_inline void read_named_peer(const void *name, struct endpoints *ends)
 {
 	struct sockaddr_in6 ipv6 = {};

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tarfile
 import tempfile
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -17,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from container_leftovers import leftovers, remove_folder, remove_leftovers
+from ports import free_port
 from started_agent import RunningAgent
 
 pytestmark = pytest.mark.end_to_end
@@ -32,7 +32,6 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 runtime = "runc"
 """
-PLACES_OF_PODMAN = ("/var/lib/containers", "/run/containers", "/run/libpod", "/run/runc", "/run/crun", "/etc/cni/net.d")
 IMAGE = "localhost/honeyguide-busybox:1"
 
 
@@ -57,12 +56,6 @@ class Podman:
         self.run("import", str(self.folder / "image.tar"), IMAGE)
 
 
-def leftovers() -> set[Path]:
-    """What podman makes outside of the folders it is given."""
-    cgroups = {place for name in ("libpod_parent", "kubepods") for place in Path("/sys/fs/cgroup").glob(f"**/{name}")}
-    return cgroups | {Path(place) for place in PLACES_OF_PODMAN if Path(place).exists()}
-
-
 @pytest.fixture
 def podman() -> Iterator[Podman]:
     missing = [tool for tool in NEEDED if shutil.which(tool) is None]
@@ -81,36 +74,6 @@ def podman() -> Iterator[Podman]:
             pytest.skip(f"podman cannot run containers here: {error}")
         stack.callback(made.run, "rm", "--all", "--force", "--time", "0")
         yield made
-
-
-def remove_folder(folder: Path) -> None:
-    """podman's clean-up process may still write while we remove; its store mounts itself and stays mounted."""
-    deadline = time.monotonic() + 10
-    while folder.exists() and time.monotonic() < deadline:
-        mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-        for place in sorted((one for one in mounts if Path(one).is_relative_to(folder)), reverse=True):
-            subprocess.run(["umount", place], check=False)
-        shutil.rmtree(folder, ignore_errors=True)
-    assert not folder.exists()
-
-
-def remove_leftovers(before: set[Path]) -> None:
-    for place in sorted(leftovers() - before, reverse=True):
-        if not place.is_relative_to("/sys/fs/cgroup"):
-            shutil.rmtree(place, ignore_errors=True)
-            continue
-        deadline = time.monotonic() + 5
-        while place.exists() and time.monotonic() < deadline:
-            for folder in (*sorted((entry for entry in place.glob("**/") if entry != place), reverse=True), place):
-                with suppress(OSError):
-                    folder.rmdir()
-            time.sleep(0.05)  # the last process may still be leaving
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-        return port
 
 
 def test_flows_between_containers_carry_their_names(podman: Podman, start_agent: Callable[..., RunningAgent]) -> None:

@@ -64,7 +64,9 @@ def test_page_shows_the_map_of_a_recording(tmp_path: Path) -> None:
     assert "nginx.service" in drawing
     assert drawing.count('class="edge') >= 3
     assert 'class="edge failed"' in drawing
+    assert re.search(r'd="M[^"]*L[^"]*L', drawing), "no edge goes around the nodes that stand between its ends"
     assert "tcp 8080" in page
+    assert "GET /users/:id" in page
 
 
 def test_page_shows_what_was_asked_in_a_capture(tmp_path: Path) -> None:

@@ -24,6 +24,19 @@ table ip translate {{
 }}
 """
 
+# What makes the kernel track connections here; kube-proxy has such a rule, too.
+TRACKING_RULES = """
+table ip translate {
+    chain forward {
+        type filter hook forward priority 0;
+        ct state established accept;
+    }
+    chain after {
+        type nat hook postrouting priority 100;
+    }
+}
+"""
+
 
 class Network:
     """Names of the three namespaces; commands run in one of them."""
@@ -44,6 +57,10 @@ class Network:
         self._join(self.client, CLIENT, "10.91.1.1", "one")
         self._join(self.server, SERVER, "10.91.2.1", "two")
         self.run(self.router, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+        self.translate()
+
+    def translate(self) -> None:
+        """From now on connections to the service reach the server."""
         self.run(self.router, "nft", "-f", "-", text=RULES)
 
     def masquerade(self) -> None:
@@ -65,9 +82,23 @@ class Network:
             subprocess.run(["ip", "netns", "del", name], check=False, stderr=subprocess.DEVNULL)
 
 
+class VirtualServerNetwork(Network):
+    """The service is one of IPVS, as kube-proxy makes it in that mode: an address of the router's own, masq, conntrack on."""
+
+    def translate(self) -> None:
+        self.run(self.router, "nft", "-f", "-", text=TRACKING_RULES)
+        self.run(self.router, "ip", "link", "add", "kube-ipvs0", "type", "dummy")
+        self.run(self.router, "ip", "addr", "add", f"{SERVICE}/32", "dev", "kube-ipvs0")
+        service = f"{SERVICE}:{SERVICE_PORT}"
+        self.run(self.router, "ipvsadm", "--add-service", "--tcp-service", service, "--scheduler", "rr")
+        self.run(self.router, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/vs/conntrack")
+        server = f"{SERVER}:{SERVER_PORT}"
+        self.run(self.router, "ipvsadm", "--add-server", "--tcp-service", service, "--real-server", server, "--masquerading")
+
+
 @contextmanager
-def translating_network() -> Iterator[Network]:
-    network = Network()
+def translating_network(kind: type[Network] = Network) -> Iterator[Network]:
+    network = kind()
     try:
         network.make()
         yield network
@@ -97,3 +128,11 @@ def translating_probe() -> Iterator[str]:
         yield "" if tried.returncode == 0 else f"this kernel rewrites no addresses: {tried.stderr.strip().splitlines()[0]}"
     finally:
         subprocess.run(["ip", "netns", "del", name], check=False, stderr=subprocess.DEVNULL)
+
+
+def missing_for_virtual_servers() -> str:
+    """'' when this kernel has IPVS and its tool is here, else why not."""
+    if shutil.which("ipvsadm") is None:
+        return "ipvsadm is not installed"
+    tried = subprocess.run(["ipvsadm", "--list"], capture_output=True, text=True, check=False)
+    return "" if tried.returncode == 0 else f"this kernel has no IPVS: {tried.stderr.strip().splitlines()[0]}"

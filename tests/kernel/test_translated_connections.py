@@ -15,7 +15,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nat_network import CLIENT, SERVER, SERVER_PORT, SERVICE, SERVICE_PORT, Network, missing_for_translation, translating_network
+from nat_network import (
+    CLIENT,
+    SERVER,
+    SERVER_PORT,
+    SERVICE,
+    SERVICE_PORT,
+    Network,
+    VirtualServerNetwork,
+    missing_for_translation,
+    missing_for_virtual_servers,
+    translating_network,
+)
 
 from collector.batch import Batch
 from collector.clock import SystemClock
@@ -121,7 +132,7 @@ def programs(tmp_path: Path) -> dict[str, Path]:
 
 
 @pytest.fixture
-def started(network: Network, programs: dict[str, Path]) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def started(programs: dict[str, Path]) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     with ExitStack() as stack:
 
         def start(namespace: str, program: str, *arguments: str) -> subprocess.Popen[str]:
@@ -150,6 +161,23 @@ def test_a_connection_to_a_service_is_drawn_to_the_process_behind_it(
 ) -> None:
     if masqueraded:
         network.masquerade()
+    check_both_ends(network, started)
+
+
+@pytest.mark.parametrize("masqueraded", [False, True])
+def test_a_connection_through_ipvs_is_drawn_to_the_process_behind_it(
+    started: Callable[..., subprocess.Popen[str]], masqueraded: bool
+) -> None:
+    refused = missing_for_translation() or missing_for_virtual_servers()
+    if refused:
+        pytest.skip(refused)
+    with translating_network(VirtualServerNetwork) as network:
+        if masqueraded:
+            network.masquerade()
+        check_both_ends(network, started)
+
+
+def check_both_ends(network: Network, started: Callable[..., subprocess.Popen[str]]) -> None:
     node = Node(network)
     node.source.open()
     try:

@@ -210,7 +210,7 @@ def test_command_prints_a_line_for_each_request(project: Path, capsys: pytest.Ca
 
 def test_recordings_are_printed_too(project: Path) -> None:
     lines = lines_of(project / "tests/data/node.recording")
-    assert {line["protocol"] for line in lines} == {"dns"}
+    assert {line["protocol"] for line in lines} == {"dns", "http", "redis", "postgresql"}
     assert "unanswered" in {line["outcome"] for line in lines}
 
 

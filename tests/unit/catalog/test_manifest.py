@@ -61,6 +61,14 @@ def test_a_way_has_its_own_hooks_and_those_of_all() -> None:
     assert programs == {"quick": ["end", "tick"], "slow": ["end", "slow_tick"]}
 
 
+@pytest.mark.parametrize("way", ["quick", "slow"])
+def test_a_way_alone_is_a_manifest_that_can_be_written_and_read(way: str) -> None:
+    """A recording holds the manifest of what ran."""
+    alone = read(WAYS).of_way(way)
+    assert alone.ways == [way]
+    assert Manifest.model_validate(alone.model_dump(mode="json", by_alias=True)) == alone
+
+
 def test_histogram_without_buckets_takes_those_for_durations() -> None:
     text = WHOLE.replace('kind = "counter"', 'kind = "histogram"\nvalue = "duration"')
     instrument = read(text).metric[0].instrument()

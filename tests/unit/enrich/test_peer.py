@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.batch import Batch
+from collector.batch import Batch, RowGroups
 from collector.decode.request_record import RequestTexts, request_schema
 from collector.enrich.enrichers import build_enrichers
 from collector.enrich.identity import Identities, build_identities
 from collector.enrich.names import NameTable
+from collector.enrich.owner_groups import OwnerEnrichers
 from collector.workload import UNKNOWN, WorkloadKind
 from enrich.batches import (
     LOOKUP_SCHEMA,
@@ -51,6 +52,7 @@ class Node:
     def peers(self, batch: Batch) -> list[str]:
         self.local.enrich(batch)
         self.peer.enrich(batch)
+        self.peer.evidence.enrich(batch)
         return [self.identities.workload(number).name for number in batch["peer"].tolist()]
 
 
@@ -79,7 +81,7 @@ def test_both_ends_in_one_batch_know_each_other() -> None:
         client("10.9.0.2|40000", "10.9.0.1|80", POD_NETNS, POD), server("10.9.0.1|80", "10.9.0.2|40000", OTHER_NETNS, OTHER_POD)
     )
     assert node.peers(batch) == [OTHER_UID, UID]
-    assert node.peer.evidence()["connection"] == 2
+    assert node.peer.evidence.rows()["connection"] == 2
     assert batch["peer"].dtype == np.int32
 
 
@@ -122,7 +124,7 @@ def test_refused_or_translated_connection_belongs_to_who_listens_there() -> None
     node = Node()
     node.peers(tcp(listening("0.0.0.0|80", OTHER_NETNS, OTHER_POD), server("10.9.0.1|80", "10.9.0.9|1", OTHER_NETNS, OTHER_POD)))
     assert node.peers(tcp(client("10.9.0.2|40000", "10.9.0.1|80", POD_NETNS, POD))) == [OTHER_UID]
-    assert node.peer.evidence()["listener"] == 1
+    assert node.peer.evidence.rows()["listener"] == 1
 
 
 def requests(*rows: dict[str, Any]) -> Batch:
@@ -138,7 +140,29 @@ def test_requests_have_the_peer_that_the_rows_about_their_connection_found() -> 
     assert node.peers(tcp(opened)) == ["shop.example"]
     later = {**opened, "observed_at": 50 * SECOND, "flow": 77}
     assert node.peers(requests(later, later)) == ["shop.example", "shop.example"]
-    assert node.peer.evidence()["flow"] == 2
+    assert node.peer.evidence.rows()["flow"] == 2
+
+
+def test_each_request_counts_although_its_connection_is_looked_at_once() -> None:
+    """Also those that get an answer which is used again."""
+    node = Node()
+    node.peers(tcp(server("10.1.2.3|8080", "10.1.2.4|40000", POD_NETNS, POD)))
+    owners = OwnerEnrichers((node.local, node.peer), node.identities)
+    for later in (1, 2):
+        asked = client("10.1.2.4|40000", "10.1.2.3|8080", OTHER_NETNS, OTHER_POD, at=SECOND + later, flow=5)
+        batch = requests(asked, asked, asked)
+        batch.owners = RowGroups(np.array([0]), np.zeros(3, np.intp))
+        owners.enrich(batch)
+        node.peer.evidence.enrich(batch)
+    assert node.peer.evidence.rows() == {
+        "connection": 6,
+        "flow": 0,
+        "listener": 0,
+        "cluster": 0,
+        "name": 0,
+        "network": 1,
+        "unknown": 0,
+    }
 
 
 def test_requests_find_the_other_end_that_connections_told() -> None:
@@ -146,7 +170,7 @@ def test_requests_find_the_other_end_that_connections_told() -> None:
     node.peers(tcp(server("10.1.2.3|8080", "10.1.2.4|40000", POD_NETNS, POD)))
     asked = client("10.1.2.4|40000", "10.1.2.3|8080", OTHER_NETNS, OTHER_POD, flow=5)
     assert node.peers(requests(asked)) == [UID]
-    assert node.peer.evidence()["connection"] == 1
+    assert node.peer.evidence.rows()["connection"] == 1
 
 
 def test_requests_alone_know_both_ends_as_well() -> None:
@@ -176,7 +200,7 @@ def test_listener_has_no_peer_and_is_not_counted_unknown() -> None:
     batch = tcp(listening("::|80", HOST, UNIT))
     node.peers(batch)
     assert batch["peer"].tolist() == [UNKNOWN]
-    assert node.peer.evidence()["unknown"] == 0
+    assert node.peer.evidence.rows()["unknown"] == 0
 
 
 def test_unspecified_address_is_unknown_and_counted() -> None:
@@ -184,7 +208,7 @@ def test_unspecified_address_is_unknown_and_counted() -> None:
     batch = tcp(client("10.0.0.1|1", "::|0", HOST, UNIT), client("10.0.0.1|1", "0.0.0.0|0", HOST, UNIT))
     node.peers(batch)
     assert batch["peer"].tolist() == [UNKNOWN, UNKNOWN]
-    assert node.peer.evidence()["unknown"] == 2
+    assert node.peer.evidence.rows()["unknown"] == 2
 
 
 def test_remote_address_is_called_by_the_name_looked_up_for_it() -> None:

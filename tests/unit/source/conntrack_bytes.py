@@ -46,9 +46,10 @@ def tuple_of(kind: int, ends: Ends) -> bytes:
     return nested(kind, ip, nested(2, number, attribute(2, ports[0]), attribute(3, ports[1])))
 
 
-def message(kind: int, original: Ends, reply: Ends, flags: int = 0) -> bytes:
+def message(kind: int, original: Ends, reply: Ends, flags: int = 0, status: int = 0x1AE) -> bytes:
+    """status: by itself as of a TCP connection whose destination was rewritten."""
     family = 2 if "." in original.source else 10
-    body = bytes([family, 0, 0, 0]) + tuple_of(1, original) + tuple_of(2, reply) + attribute(3, bytes([0, 0, 1, 0xAE]))
+    body = bytes([family, 0, 0, 0]) + tuple_of(1, original) + tuple_of(2, reply) + attribute(3, status.to_bytes(4, "big"))
     return struct.pack("=IHHII", 16 + len(body), kind, flags, 0, 0) + body
 
 

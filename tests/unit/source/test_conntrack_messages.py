@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from typing import Any
 
+import pytest
 from conntrack_bytes import DESTROY, DONE, ERROR, NEW, RECORDED, Ends, control, message
 from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.address_translation import CREATED, DESTROYED
-from collector.source.conntrack_messages import HEADER, STATUS_DESTINATION, ask_for_table, natted_only, read_messages
+from collector.source.conntrack_messages import (
+    HEADER,
+    IPV4,
+    LENGTHS,
+    STATUS_DESTINATION,
+    ask_for_table,
+    read_messages,
+    rewritten_only,
+)
+from collector.source.conntrack_socket import attach_filter
 
 CLIENT, SERVICE, POD = "10.1.0.5|47832", "10.96.0.1|80", "10.2.0.7|8080"
 ORIGINAL, REPLY = Ends(CLIENT, SERVICE), Ends(POD, CLIENT)
@@ -84,4 +95,36 @@ def test_a_damaged_message_is_survived_and_its_neighbour_read(place: int, change
 def test_requests_and_filters_have_the_sizes_that_the_kernel_expects() -> None:
     request = ask_for_table(7, STATUS_DESTINATION)
     assert HEADER.unpack_from(request)[0] == len(request) == 36
-    assert len(natted_only()) % 8 == 0
+    assert len(rewritten_only()) % 8 == 0
+
+
+PLAIN, SOURCE_NAT, CLIENT_6, SERVICE_6, POD_6 = 0x18E, 0x19E, "fd00::5|4000", "fd00:96::1|53", "fd00:96::2|53"
+PASSING = {
+    "destination rewritten": DNAT,
+    "source rewritten": message(NEW, ORIGINAL, Ends(SERVICE, "10.1.0.1|1024"), status=SOURCE_NAT),
+    "by IPVS, which leaves the status alone": message(NEW, ORIGINAL, REPLY, status=PLAIN),
+    "by IPVS, UDP": message(DESTROY, Ends(CLIENT, SERVICE, 17), Ends(POD, CLIENT, 17), status=PLAIN),
+    "by IPVS, IPv6": message(NEW, Ends(CLIENT_6, SERVICE_6), Ends(POD_6, CLIENT_6), status=PLAIN),
+    "without a status": message(NEW, ORIGINAL, Ends(SERVICE, CLIENT))[: LENGTHS[IPV4]],
+}
+HELD_BACK = {
+    "as it is": message(NEW, ORIGINAL, Ends(SERVICE, CLIENT), status=PLAIN),
+    "as it is, IPv6": message(NEW, Ends(CLIENT_6, SERVICE_6), Ends(SERVICE_6, CLIENT_6), status=PLAIN),
+    "an echo": message(NEW, Ends(CLIENT, SERVICE, 1), Ends(SERVICE, CLIENT, 1), status=PLAIN),
+}
+
+
+@pytest.mark.parametrize(
+    ("content", "passes"),
+    [*((one, True) for one in PASSING.values()), *((one, False) for one in HELD_BACK.values())],
+    ids=[*PASSING, *HELD_BACK],
+)
+def test_the_kernel_holds_back_what_is_not_rewritten(content: bytes, passes: bool) -> None:
+    """The filter works on any socket; the last datagram shows that nothing is still on its way."""
+    sender, receiver = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with sender, receiver:
+        attach_filter(receiver, rewritten_only())
+        for datagram in (content, DNAT):
+            sender.send(datagram)
+        arrived = receiver.recv(1000), *([receiver.recv(1000)] if passes else [])
+    assert arrived == ((content, DNAT) if passes else (DNAT,))
