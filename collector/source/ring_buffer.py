@@ -84,22 +84,24 @@ class RingBuffer:
         """(rows, bytes used up) of the longest run of complete records of the right size."""
         start = mmap.PAGESIZE + consumed % self._size
         to_end = -(-(self._size - consumed % self._size) // self._stride)
-        count = min((produced - consumed) // self._stride, to_end, LONGEST_RUN)
+        count = max(1, min((produced - consumed) // self._stride, to_end, LONGEST_RUN))
         ready = np.frombuffer(self._producer_pages, dtype=self._record, count=count, offset=start)
         length = ready["length"].copy()
         usable = ((length & BUSY) == 0) & ((length & LENGTH) == self._dtype.itemsize)
         run = count if usable.all() else int(np.argmin(usable))
         if run == 0:
-            return np.empty(0, self._dtype), self._step_over(start)
+            return np.empty(0, self._dtype), self._step_over(length[0])
         octets = np.frombuffer(self._producer_pages, np.uint8, count=run * self._stride, offset=start).reshape(run, self._stride)
         payload = octets[:, HEADER_BYTES : HEADER_BYTES + self._dtype.itemsize]
         kept = (length[:run] & DISCARDED) == 0
         rows: Rows = (payload.copy() if kept.all() else payload[kept]).view(self._dtype).reshape(-1)
         return rows, run * self._stride
 
-    def _step_over(self, start: int) -> int:
-        """Bytes to skip for a finished record of the wrong size; 0 while it is being written."""
-        length = np.frombuffer(self._producer_pages, dtype=np.uint32, count=1, offset=start)[0]
+    def _step_over(self, length: np.uint32) -> int:
+        """Bytes to skip for a finished record of the wrong size; 0 while it is being written.
+
+        length: as read before. Read again, it might be that of a record of the right size, finished in between.
+        """
         if length & BUSY:
             return 0
         if not length & DISCARDED:

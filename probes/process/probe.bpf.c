@@ -181,8 +181,10 @@ static __always_inline bool is_reported(const struct task_struct *task)
 		.process_started_at = BPF_CORE_READ(task, group_leader, start_boottime),
 	};
 	__u8 value = 0;
+	/* An int: before d7ba4cc900bf (6.4) the upper half of what comes back is zero. */
+	int failure = bpf_map_update_elem(&ended, &key, &value, BPF_NOEXIST);
 
-	return bpf_map_update_elem(&ended, &key, &value, BPF_NOEXIST) == -17; /* EEXIST */
+	return failure == -17; /* EEXIST */
 }
 
 /* group_dead: given by the tracepoint since 6.16, and part of its format. */

@@ -66,15 +66,12 @@ def kill_children() -> list[Expectation]:
 
 def start_threads() -> None:
     Path("/proc/self/comm").write_text(f"hgt{os.getppid()}")
-    threads = [threading.Thread(target=threading.Event().wait, args=(0.01,)) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    for _ in range(8):
+        threading.Thread(target=threading.Event().wait).start()
 
 
 def end_threaded() -> list[Expectation]:
-    """Threads are no processes: each child with eight of them starts and ends once."""
+    """Threads are no processes: each child with eight of them, which all end at the same moment, starts and ends once."""
     for _ in range(TIMES):
         os.waitpid(fork(start_threads), 0)
     name = f"hgt{os.getpid()}"

@@ -68,6 +68,23 @@ def test_record_that_wraps_is_whole(memory: RingMemory, ring: RingBuffer, before
     assert numbers(ring) == [0, 1, 2]
 
 
+def test_record_finished_while_it_is_looked_at_is_not_lost(
+    memory: RingMemory, ring: RingBuffer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = memory.reserve(RECORD.itemsize)
+    assert busy is not None
+    find_first = np.argmin
+
+    def finish_then_find(usable: np.ndarray) -> np.intp:
+        memory.submit(busy, record(1))
+        return find_first(usable)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "argmin", finish_then_find)
+        assert numbers(ring) == []
+    assert (numbers(ring), ring.undecodable) == ([1], 0)
+
+
 def test_busy_record_holds_back_what_follows(memory: RingMemory, ring: RingBuffer) -> None:
     memory.put(record(1))
     busy = memory.reserve(RECORD.itemsize)
