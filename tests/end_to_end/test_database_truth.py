@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -61,6 +62,13 @@ class Postgresql:
         )
         assert (done.returncode == 0) == succeeds, done.stderr
 
+    def wait_until_ready(self) -> None:
+        """It listens before it takes connections."""
+        command = [POSTGRESQL / "pg_isready", "-q", "-t", "1"]
+        deadline = time.monotonic() + 30
+        while subprocess.run(command, env=self.environment, check=False).returncode and time.monotonic() < deadline:
+            time.sleep(0.05)
+
     def executed(self, since: int) -> dict[int, list[tuple[str, str, float]]]:
         """By process: (first word, SQLSTATE, seconds) in order. Bind, and the parse of what has no name, are of the execution."""
         found: dict[int, list[tuple[str, str, float]]] = defaultdict(list)
@@ -103,6 +111,7 @@ def serve_postgresql(folder: Path) -> Iterator[Postgresql]:
     }  # fmt: skip
     flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     with running([*as_server, POSTGRESQL / "postgres", "-D", folder / "data", *flags], server.port, server.log):
+        server.wait_until_ready()
         server.run("pgbench", "-q", "-i", "-s", "1")
         yield server
 
