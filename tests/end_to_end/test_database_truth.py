@@ -6,8 +6,8 @@ import os
 import re
 import shutil
 import subprocess
-import time
 import tempfile
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
