@@ -116,8 +116,8 @@ def look_up_names(ended: threading.Event, port: int, done: list[int]) -> None:
 
 
 @contextmanager
-def loaded(options: argparse.Namespace) -> Iterator[dict[str, list[int]]]:
-    """Everything but the pods; kind -> how often, so far."""
+def loaded(options: argparse.Namespace) -> Iterator[tuple[dict[str, list[int]], int]]:
+    """Everything but the pods: (kind -> how often, so far; the port of the name server)."""
     done: dict[str, list[int]] = {"requests": [0], "names": [0]}
     ended = threading.Event()
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -136,7 +136,7 @@ def loaded(options: argparse.Namespace) -> Iterator[dict[str, list[int]]]:
         for work in works:
             work.start()
         try:
-            yield done
+            yield done, names
         finally:
             ended.set()
             for work in works:
@@ -169,9 +169,10 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         cluster = stack.enter_context(api_server_double(folder))
-        agent = RunningAgent(folder, "--kubeconfig", str(cluster.kubeconfig), "--node-name", "node-1")
+        done, names = stack.enter_context(loaded(options))
+        watching = ["--kubeconfig", str(cluster.kubeconfig), "--node-name", "node-1", "--dns-ports", str(names)]
+        agent = RunningAgent(folder, *watching)
         stack.callback(agent.stop)
-        done = stack.enter_context(loaded(options))
         truth = stack.enter_context(churning(cluster, root, 60 * options.minutes, options.slots))
         begun = time.monotonic()
         samples = [take_sample(agent, begun)]
