@@ -8,15 +8,15 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from container_leftovers import leftovers, remove_folder, remove_leftovers
 from ports import free_port
+from served_pod import check_cart_is_named
 from started_agent import RunningAgent
 
 pytestmark = pytest.mark.end_to_end
@@ -170,13 +170,5 @@ def test_a_pods_container_is_named_without_an_api_server(
     agent = start_agent("--probes", "process,tcp", "--snapshot-interval", "1", "--kubernetes", "off")
     container.start()
 
-    def served(answer: Any) -> bool:
-        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/busybox", timeout=5):
-            pass
-        return any(flow["local_pod"] == "cart-7d9c6b5f4-x2x8q" for flow in answer["flows"])
-
-    flows = agent.wait_until(f"/api/v1/flows?port={port}&limit=1000", served)
-    [flow, *_] = [one for one in flows["flows"] if one["local_pod"]]
-    assert (flow["local_kind"], flow["local_pod"], flow["local_container"]) == ("pod", "cart-7d9c6b5f4-x2x8q", "cart")
-    assert (flow["local_namespace"], flow["local_pod_uid"]) == ("shop", POD_UID)
+    check_cart_is_named(agent, port, POD_UID)
     assert agent.stop() == 0

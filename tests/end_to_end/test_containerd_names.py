@@ -5,9 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import tempfile
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 from container_leftovers import leftovers, remove_folder, remove_leftovers
 from containerd_server import Containerd, missing_for_containerd
 from ports import free_port
+from served_pod import check_cart_is_named
 from started_agent import RunningAgent
 
 pytestmark = pytest.mark.end_to_end
@@ -77,13 +77,5 @@ def test_pods_of_the_cri_plugin_are_named(containerd: Containerd, start_agent: C
     if not older:
         run_pod()
 
-    def served(answer: Any) -> bool:
-        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/busybox", timeout=5):
-            pass
-        return any(flow["local_pod"] == "cart-7d9c6b5f4-x2x8q" for flow in answer["flows"])
-
-    flows = agent.wait_until(f"/api/v1/flows?port={port}&limit=1000", served)
-    [flow, *_] = [one for one in flows["flows"] if one["local_pod"]]
-    assert (flow["local_kind"], flow["local_pod"], flow["local_container"]) == ("pod", "cart-7d9c6b5f4-x2x8q", "cart")
-    assert (flow["local_namespace"], flow["local_pod_uid"]) == ("shop", POD_UID)
+    check_cart_is_named(agent, port, POD_UID)
     assert agent.stop() == 0

@@ -76,9 +76,12 @@ def prometheus(folder: Path, targets: list[str]) -> Iterator[str]:
 def ask(url: str, expression: str) -> dict[str, float]:
     """instance -> value; nothing while the server is starting."""
     try:
-        answer = httpx.get(f"{url}/api/v1/query", params={"query": expression}).json()
+        response = httpx.get(f"{url}/api/v1/query", params={"query": expression})
     except httpx.TransportError:
         return {}
+    if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:  # it listens before it answers
+        return {}
+    answer = response.json()
     return {one["metric"].get("instance", ""): float(one["value"][1]) for one in answer["data"]["result"]}
 
 
