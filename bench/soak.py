@@ -2,7 +2,7 @@
 
     .venv/bin/python bench/soak.py [--minutes 30] [--every 30] [--slots 4] [--requests 300]
 
-Prints a line each `--every` seconds: resident and anonymous MiB, threads, descriptors, series and bytes of /metrics, what was
+Prints a line each `--every` seconds: resident and anonymous MiB, threads, descriptors, lines of /metrics, what was
 seen and lost, and the share of a core; at the end the slope of the last half and how often each kind of load ran. Every sample
 scrapes /metrics and asks the API as a page would. Loopback and network namespaces of its own; bounded in time and rate.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
 import re
 import socket
 import subprocess
@@ -32,11 +31,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/end_to_end")]
 from api_server_double import api_server_double  # noqa: E402
 from busy_workload import ask, read  # noqa: E402
 from churning_cluster import churning  # noqa: E402
+from footprint import read_cost  # noqa: E402
 from started_agent import RunningAgent  # noqa: E402
 
 from collector.source.cgroup_files import find_cgroup2  # noqa: E402
 
-TICKS = os.sysconf("SC_CLK_TCK")
+SERIAL = itertools.count()
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 REQUESTS_OF_A_CONNECTION = 20
 PAGES = (
@@ -58,7 +58,7 @@ class Sample:
     anonymous: float
     threads: int
     descriptors: int
-    series: int
+    lines: int
     cpu: float
     seen: int
     lost: int
@@ -69,16 +69,16 @@ def take_sample(agent: RunningAgent, begun: float) -> Sample:
         agent.get(page)
     process = Path(f"/proc/{agent.process.pid}")
     status = dict(re.findall(r"^(\w+):\s+(\d+)", (process / "status").read_text(), re.MULTILINE))
-    spent = (process / "stat").read_text().rpartition(")")[2].split()
+    cpu, resident = read_cost(agent.process.pid)
     probes = agent.ask("/api/v1/probes")["probes"]
     return Sample(
         (time.monotonic() - begun) / 60,
-        int(status["VmRSS"]) / 1024,
+        resident,
         int(status["RssAnon"]) / 1024,
         int(status["Threads"]),
         len(list((process / "fd").iterdir())),
         sum(not line.startswith("#") for line in agent.get("/metrics").splitlines()),
-        (int(spent[11]) + int(spent[12])) / TICKS,
+        cpu,
         sum(book["seen"] for probe in probes for book in probe["books"]),
         sum(book["lost"] for probe in probes for book in probe["books"]),
     )
@@ -95,9 +95,6 @@ def send_requests(port: int, rate: float, ended: threading.Event, done: list[int
                 read(connection, len(ANSWER))
                 done[0] += 1
         ended.wait(max(0.0, done[0] / rate - (time.monotonic() - begun)))
-
-
-SERIAL = itertools.count()
 
 
 def answer_requests(listener: socket.socket) -> None:
@@ -154,7 +151,7 @@ def slope(samples: Sequence[Sample], column: str) -> float:
 def print_sample(sample: Sample, before: Sample | None) -> None:
     share = 100 * (sample.cpu - before.cpu) / (60 * (sample.minute - before.minute)) if before else 0.0
     memory = f"resident {sample.resident:6.1f}  anonymous {sample.anonymous:6.1f} MiB"
-    held = f"threads {sample.threads}  descriptors {sample.descriptors}  series {sample.series}"
+    held = f"threads {sample.threads}  descriptors {sample.descriptors}  lines {sample.lines}"
     print(f"{sample.minute:6.1f} min  {memory}  {held}  seen {sample.seen}  lost {sample.lost}  cpu {share:.1f} %", flush=True)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -179,22 +178,19 @@ class KernelSource:
             batches += probe.take_snapshot(now, first=True)
             probe.fresh = False
         for probe in self._loaded:
-            started = time.thread_time_ns()
-            probe.tick(now)
-            batches += probe.drain()
-            probe.spent_ns += time.thread_time_ns() - started
+            with probe.spending():
+                probe.tick(now)
+                batches += probe.drain()
         for probe in self._loaded:  # not before: a look for libraries may take 0.1 s, in which rings fill
-            started = time.thread_time_ns()
-            probe.follow_libraries(now)
-            probe.spent_ns += time.thread_time_ns() - started
+            with probe.spending():
+                probe.follow_libraries(now)
         if now >= self._next_snapshot_ns:
             self._next_snapshot_ns = now + self._settings.snapshot_interval_ns
             for probe in self._loaded:
                 if probe not in naming:
-                    started = time.thread_time_ns()
-                    batches += probe.take_snapshot(now, first=probe.fresh)
+                    with probe.spending():
+                        batches += probe.take_snapshot(now, first=probe.fresh)
                     probe.fresh = False
-                    probe.spent_ns += time.thread_time_ns() - started
             self._first = False
         return batches
 

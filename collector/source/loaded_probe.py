@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -207,6 +208,13 @@ class LoadedProbe:
         """The map over whose elements a snapshot iterator goes, '' for none."""
         origins = (record.snapshot for record in self.probe.manifest.record if record.snapshot)
         return next((origin.over for origin in origins if origin.program == program), "")
+
+    @contextmanager
+    def spending(self) -> Iterator[None]:
+        """The CPU time of this thread within is the probe's."""
+        started = time.thread_time_ns()
+        yield
+        self.spent_ns += time.thread_time_ns() - started
 
     def tick(self, now_boot_ns: int) -> None:
         """Runs the iterators that are due; what they report comes with the next drain."""

@@ -88,7 +88,9 @@ class Screen:
         known = self._known.get(batch.schema.record, [])
         changed = [row for row in rows if row not in known]
         self._known[batch.schema.record] = rows
-        if changed and not self._as_json:
+        if not changed:
+            return
+        if not self._as_json:
             print(f"-- {time.strftime('%H:%M:%S')}, {len(changed)} of {len(batch)} changed")
         self.show(batch, changed)
 
