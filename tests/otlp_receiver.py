@@ -20,6 +20,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceResponse,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
+from patience import PATIENCE_SECONDS
 
 DECODERS: dict[str, Callable[[bytes], bytes]] = {"": bytes, "gzip": gzip.decompress, "deflate": zlib.decompress}
 StreamName = tuple[str, str, frozenset[tuple[str, object]]]
@@ -236,7 +237,7 @@ def grpc_receiver(tls: tuple[Path, Path] | None = None) -> Iterator[GrpcReceiver
         server.stop(0).wait()
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
     """AssertionError when it has not become true by then."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -8,10 +8,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from patience import PATIENCE_SECONDS
+
 CGROUPS = Path("/sys/fs/cgroup")
 PLACES = ("/var/lib/containers", "/run/containers", "/run/libpod", "/run/runc", "/run/crun", "/run/containerd", "/etc/cni/net.d")
 PARENTS = ("libpod_parent", "kubepods", "honeyguide-tests")  # of the containers' cgroups, in each hierarchy
-PATIENCE_SECONDS = 10
 
 
 def leftovers() -> set[Path]:

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from cri_message import pack_message, read_first_text
+from patience import PATIENCE_SECONDS
 
 STATE = Path("/run/containerd")
 PROGRAMS = ("containerd", "ctr", "runc", "busybox")
 NAMESPACE = "honeyguide-tests"  # of containerd; also the parent of its containers' cgroups
 IMAGE = "localhost/honeyguide-busybox:1"
-PATIENCE_SECONDS = 30
 # Without AppArmor, overlay mounts and the right to lower a process's badness: the most that any host asks for.
 SETTINGS = """
 version = 2

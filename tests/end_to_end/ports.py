@@ -6,6 +6,8 @@ import socket
 import time
 from contextlib import closing
 
+from patience import PATIENCE_SECONDS
+
 
 def free_port() -> int:
     with closing(socket.socket()) as probe:
@@ -15,7 +17,7 @@ def free_port() -> int:
 
 
 def wait_for_port(port: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port)).close()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from started_agent import RunningAgent
 
 Rows = list[dict[str, Any]]
-PUNCTUAL_SHARE = 0.9  # the others were not on a CPU between the server's clock and the system call
+WRITTEN_SECONDS = 0.000002  # two moments, each cut to a microsecond
 QUIET_SECONDS = 1.6  # answers that nothing follows are reported within a second
 
 
@@ -61,6 +62,23 @@ def differ(measured: float, logged: float, resolution: float) -> bool:
 
 
 def check_durations(pairs: Sequence[tuple[float, float]], resolution: float) -> None:
-    """(as the agent saw it, as the server logged it), both in seconds. resolution: of the log."""
+    """(as the agent saw it, as the server logged it), both in seconds, the same for most. resolution: of the log.
+
+    Not for all: a server that loses its CPU between its clock and its system call is as late as the machine is busy.
+    """
     off = [pair for pair in pairs if differ(*pair, resolution)]
-    assert len(off) <= (1 - PUNCTUAL_SHARE) * len(pairs), f"{len(off)} of {len(pairs)}: {off[:10]}"
+    assert 2 * len(off) < len(pairs), f"{len(off)} of {len(pairs)}: {off[:10]}"
+
+
+def check_none_is_shorter(pairs: Sequence[tuple[float, float]], resolution: float) -> None:
+    """For servers whose clock begins after their reading and ends before their writing, however busy the machine is."""
+    short = [(measured, logged) for measured, logged in pairs if measured + resolution < logged]
+    assert not short, f"{len(short)} of {len(pairs)}: {short[:10]}"
+
+
+def check_one_after_another(rows: Rows) -> None:
+    """Of one connection whose client waits for each answer: no request begins before the one before it has ended."""
+    began = [datetime.fromisoformat(row["time"]).timestamp() for row in rows]
+    ended = [start + row["duration_seconds"] for start, row in zip(began, rows, strict=True)]
+    early = [(end, start) for end, start in zip(ended, began[1:], strict=False) if start + WRITTEN_SECONDS < end]
+    assert not early, f"{len(early)} of {len(rows)}: {early[:10]}"

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-PATIENCE_SECONDS = 30.0
+from patience import PATIENCE_SECONDS
 
 
 class RunningAgent:
@@ -25,7 +25,11 @@ class RunningAgent:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "collector", "run", "--listen", "127.0.0.1:0", *options], stdout=log, stderr=log
             )
-        self.address = self._find_address()
+        try:
+            self.address = self._find_address()
+        except BaseException:
+            self.end()
+            raise
 
     def _find_address(self) -> str:
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -54,9 +58,14 @@ class RunningAgent:
         return answer
 
     def stop(self) -> int:
-        """Exit status after SIGTERM; it must come within 5 s."""
+        """Exit status after SIGTERM."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=5)
+        return self.process.wait(PATIENCE_SECONDS)
+
+    def end(self) -> None:
+        """At once, if it still runs."""
+        self.process.kill()
+        self.process.wait()
 
 
 @contextmanager
@@ -74,6 +83,4 @@ def agents_started_in(place: Path) -> Iterator[Callable[..., RunningAgent]]:
         yield start
     finally:
         for agent in started:
-            if agent.process.poll() is None:
-                agent.process.kill()
-                agent.process.wait()
+            agent.end()

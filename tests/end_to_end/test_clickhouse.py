@@ -16,6 +16,7 @@ import pytest
 from clickhouse_rows import ORIGIN, MadeFeed, ended_flows
 from clickhouse_server import PASSWORD, PROGRAM, ClickHouseServer, clickhouse_server
 from otlp_receiver import wait_for
+from patience import PATIENCE_SECONDS
 from started_agent import RunningAgent
 
 from collector.export import clickhouse
@@ -180,7 +181,7 @@ def test_a_replayed_node_has_the_same_numbers_in_clickhouse_and_in_the_api(serve
             check_against_api(agent, server)
         finally:
             agent.terminate()
-            assert agent.wait(10) == 0
+            assert agent.wait(PATIENCE_SECONDS) == 0
 
 
 def check_against_api(agent: subprocess.Popen[str], server: ClickHouseServer) -> None:

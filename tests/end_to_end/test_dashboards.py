@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE_SECONDS
 from started_agent import RunningAgent
 
 pytestmark = pytest.mark.end_to_end
@@ -25,7 +26,6 @@ pytestmark = pytest.mark.end_to_end
 HERE = Path(__file__).resolve().parent
 BOARDS = HERE.parents[1] / "dashboards"
 VARIABLES = {"$__rate_interval": "10s", "$workload": ".*", "$namespace": ".*", "$node": ".*"}
-LONGEST_SECONDS = 60.0
 CONFIGURATION = """
 global: {{ scrape_interval: 1s, scrape_timeout: 1s }}
 scrape_configs:
@@ -104,7 +104,7 @@ class Prometheus:
 
     def ask(self, path: str, **parameters: str) -> Any:
         url = f"{self.address}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as answer:
             return json.loads(answer.read())["data"]
 
     def is_scraping(self) -> bool:
@@ -130,7 +130,7 @@ def ending(process: subprocess.Popen[Any]) -> Iterator[None]:
 
 
 def wait_until(satisfied: Callable[[], object]) -> None:
-    deadline = time.monotonic() + LONGEST_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not satisfied() and time.monotonic() < deadline:
         time.sleep(1)
 

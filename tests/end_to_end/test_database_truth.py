@@ -16,7 +16,15 @@ from typing import Any
 
 import pytest
 from ports import free_port, wait_for_port
-from request_truth import Rows, by_connection, check_durations, counts_of, requests_of
+from request_truth import (
+    Rows,
+    by_connection,
+    check_durations,
+    check_none_is_shorter,
+    check_one_after_another,
+    counts_of,
+    requests_of,
+)
 from started_agent import RunningAgent
 
 pytestmark = pytest.mark.end_to_end
@@ -141,8 +149,10 @@ def test_postgresql_operations_are_those_of_its_log(
     pairs = []
     for process, seen in by_process(rows).items():
         assert [row["operation"] for row in seen] == [word for word, _, _ in logged[process]]
+        check_one_after_another(seen)
         pairs += [(row["duration_seconds"], one[2]) for row, one in zip(seen, logged[process], strict=True)]
     check_durations(pairs, MICROSECOND)
+    check_none_is_shorter(pairs, MICROSECOND)
 
 
 @needs(POSTGRESQL / "psql")
@@ -256,6 +266,8 @@ def test_mariadb_statements_are_those_of_its_log(start_agent: Callable[..., Runn
     assert Counter(row["operation"] for row in rows) == wanted
     assert {row["protocol"] for row in rows} == {"mysql"}
     seen = by_connection(rows).values()
+    for one in seen:
+        check_one_after_another(one)
     pairs = pair_durations([[(row["operation"], row["duration_seconds"]) for row in one] for one in seen], [*logged.values()])
     assert len(pairs) == wanted.total()
     check_durations(pairs, MICROSECOND)

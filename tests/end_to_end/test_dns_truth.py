@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE_SECONDS
 from started_agent import RunningAgent
 
 pytestmark = pytest.mark.end_to_end
 
-PATIENCE_SECONDS = 30.0
 NAMES = [f"name{number}.honeyguide.test" for number in range(7)]
 TYPES = {"a": 1, "aaaa": 28, "txt": 16}
 QUERY = re.compile(r" (\d+) \S+/(\d+) query\[(\w+)\] (\S+) from ")

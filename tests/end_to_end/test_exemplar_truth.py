@@ -9,10 +9,11 @@ from contextlib import closing
 
 import pytest
 from otlp_receiver import http_receiver, wait_for
+from patience import PATIENCE_SECONDS
 from played_talk import converse
 from privacy_corpus import http_talk, postgresql_talk
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
-from started_agent import PATIENCE_SECONDS, RunningAgent
+from started_agent import RunningAgent
 
 pytestmark = pytest.mark.end_to_end
 

@@ -88,9 +88,9 @@ def ask(url: str, expression: str) -> dict[str, float]:
 def test_prometheus_keeps_agents_apart_and_none_answers_without_the_token(fleet: Fleet, tmp_path: Path) -> None:
     names = {agent.removeprefix("http://") for agent in fleet.agents}
     with prometheus(tmp_path, fleet.agents) as url:
-        wait_for(lambda: ask(url, "up == 1").keys() == names, 60)
+        wait_for(lambda: ask(url, "up == 1").keys() == names)
         rows = "sum by (instance) (honeyguide_pipeline_rows_total)"
-        wait_for(lambda: ask(url, rows).keys() == names, 60)
+        wait_for(lambda: ask(url, rows).keys() == names)
         assert len(set(ask(url, rows).values())) == 1
         total = "sum(honeyguide_pipeline_rows_total)"
         assert ask(url, total)[""] == 3 * next(iter(ask(url, rows).values()))
@@ -99,8 +99,8 @@ def test_prometheus_keeps_agents_apart_and_none_answers_without_the_token(fleet:
 
 
 def test_an_otlp_endpoint_tells_agents_apart_by_their_node(fleet: Fleet) -> None:
-    wait_for(lambda: set(series_by_node(fleet.receiver)) == set(NODES), 60)
-    wait_for(lambda: len(set(series_by_node(fleet.receiver).values())) == 1, 60)
+    wait_for(lambda: set(series_by_node(fleet.receiver)) == set(NODES))
+    wait_for(lambda: len(set(series_by_node(fleet.receiver).values())) == 1)
     assert min(series_by_node(fleet.receiver).values()) > 10
 
 
@@ -127,9 +127,9 @@ def test_an_agent_ends_in_time_although_everything_that_it_sends_to_is_silent() 
         words += ["--clickhouse-url", address, "--clickhouse-batch-seconds", "1s"]
         agent = stack.enter_context(subprocess.Popen(words, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True))
         url = find_address(agent)
-        wait_for(lambda: waiting_rows(url) > 0, 60)
+        wait_for(lambda: waiting_rows(url) > 0)
         agent.terminate()
-        assert agent.wait(5) == 0
+        assert agent.wait(30) == 0  # no answer that it waits for ever comes
 
 
 def waiting_rows(url: str) -> float:

@@ -20,9 +20,10 @@ from urllib.parse import urlencode
 
 import pytest
 from otlp_receiver import HttpReceiver, http_receiver, wait_for
+from patience import PATIENCE_SECONDS
 from played_talk import converse
 from privacy_corpus import all_talks, find_secrets
-from started_agent import PATIENCE_SECONDS, RunningAgent
+from started_agent import RunningAgent
 
 pytestmark = pytest.mark.end_to_end
 

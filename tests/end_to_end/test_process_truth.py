@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from started_agent import PATIENCE_SECONDS, RunningAgent
+from patience import PATIENCE_SECONDS
+from started_agent import RunningAgent
 
 from collector.source.hook_support import find_cgroup_root
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from expectation import count_rows
+from patience import PATIENCE_SECONDS
 
 from collector.batch import Batch, BatchKind
 from collector.clock import SystemClock
@@ -20,7 +21,6 @@ from collector.source.kernel_source import KernelSource
 from collector.source.settings_for_kernel import source_settings
 
 PROBES = Path(__file__).resolve().parents[2] / "probes"
-PATIENCE_SECONDS = 20.0
 
 
 def open_source(name: str, transport: str, hooks: Sequence[str] = ()) -> KernelSource:

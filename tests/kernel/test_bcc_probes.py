@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_SECONDS
 
 from collector.batch import Batch
 from collector.clock import SystemClock
@@ -24,7 +25,6 @@ pytestmark = [
 ]
 
 SIGNAL = signal.SIGRTMIN + 9  # nobody else's
-PATIENCE_SECONDS = 20.0
 PROGRAM = """
 struct signal_t { u64 number; process_id sender; process_id parent; };
 struct pair_key { process_id sender; u32 signal; };

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from expectation import count_rows
+from patience import PATIENCE_SECONDS
 from tls_services import BLOCKING, MISSING, Nginx, make_certificate, nginx, talker
 
 from collector.batch import Batch
@@ -24,7 +25,6 @@ pytestmark = [pytest.mark.kernel, pytest.mark.skipif(bool(MISSING), reason=f"not
 
 PROBES = Path(__file__).resolve().parents[2] / "probes"
 CYCLES = 20
-JOINED_SECONDS = 10.0  # the promise: requests on older connections are counted by then
 ERRORS = re.compile(r"Socket errors|Non-2xx")
 
 
@@ -68,7 +68,7 @@ def test_twenty_times_under_load_without_an_error(server: Nginx) -> None:
             for _ in range(CYCLES):
                 requests = Requests()
                 assert {status.probe for status in requests.source.statuses() if status.hooks} == {"socket_data", "tls_data"}
-                deadline = time.monotonic() + JOINED_SECONDS
+                deadline = time.monotonic() + PATIENCE_SECONDS
                 while time.monotonic() < deadline and not all(
                     requests.count(role="server", local_port=port) for port in (server.plain, server.port)
                 ):
@@ -95,7 +95,7 @@ def test_requests_on_older_connections_are_counted_soon(server: Nginx, kind: str
             client.talk_again()
             there = {"role": "server", "local_port": port, "remote_port": int(client.said)}
             here = {"role": "client", "remote_port": port, "local_port": int(client.said), "process": client.process}
-            deadline = time.monotonic() + JOINED_SECONDS
+            deadline = time.monotonic() + PATIENCE_SECONDS
             wanted = {"operation": "GET", "resource": "/found", "status": "200"}
             while time.monotonic() < deadline and any(requests.count(**end, **wanted) != 5 for end in (there, here)):
                 time.sleep(0.05)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from expectation import count_rows
+from patience import PATIENCE_SECONDS
 
 from collector.batch import Batch
 from collector.clock import SystemClock
@@ -24,7 +25,6 @@ pytestmark = pytest.mark.kernel
 
 FILES = {"c": "probe.bpf.c", "toml": "probe.toml", "python": "workload.py"}
 ARCHITECTURES = {"x86_64": "x86", "aarch64": "arm64"}
-PATIENCE_SECONDS = 20.0
 
 
 def write_probe(page: str, folder: Path) -> None:

@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from probe_trial import PATIENCE_SECONDS, PROBES, differences, open_source
+from patience import PATIENCE_SECONDS
+from probe_trial import PROBES, differences, open_source
 
 from collector.catalog.probe_folder import find_folders
 from collector.source.kernel_source import KernelSource

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import PATIENCE_SECONDS
 
 from collector.batch import Batch
 from collector.clock import SystemClock
@@ -25,7 +26,6 @@ from collector.source.settings_for_kernel import source_settings
 
 pytestmark = pytest.mark.kernel
 
-PATIENCE_SECONDS = 20.0
 TOOLS = "/usr/sbin"
 needs_bcc = pytest.mark.skipif(not Path("/usr/lib/python3/dist-packages/bcc").is_dir(), reason="python3-bpfcc is not installed")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from expectation import count_rows
+from patience import PATIENCE_SECONDS
 from tls_services import ASYNCIO, BLOCKING, MISSING, NODE, Talker, ask, make_certificate, nginx, talker
 
 from collector.batch import Batch
@@ -24,7 +25,6 @@ from collector.source.settings_for_kernel import source_settings
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(bool(MISSING), reason=f"not installed: {MISSING}")]
 
 PROBES = Path(__file__).resolve().parents[2] / "probes"
-PATIENCE_SECONDS = 20.0
 ERRORS = re.compile(r"Socket errors|Non-2xx")
 
 

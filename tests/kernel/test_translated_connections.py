@@ -27,6 +27,7 @@ from nat_network import (
     missing_for_virtual_servers,
     translating_network,
 )
+from patience import PATIENCE_SECONDS
 
 from collector.batch import Batch
 from collector.clock import SystemClock
@@ -45,7 +46,6 @@ from collector.source.settings_for_kernel import source_settings
 pytestmark = pytest.mark.kernel
 
 PROBES = Path(__file__).resolve().parents[2] / "probes"
-PATIENCE_SECONDS = 30.0
 FORTH, BACK = ("hg-shop", "hg-cart"), ("hg-cart", "hg-shop")
 ADDRESSES = ("original_destination", "reply_source")
 # Named differently, so that who is who can be seen: a program's name is its workload here.

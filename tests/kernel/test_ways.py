@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from probe_trial import PATIENCE_SECONDS, PROBES, differences, open_source
+from patience import PATIENCE_SECONDS
+from probe_trial import PROBES, differences, open_source
 
 from collector.batch import Batch
 from collector.catalog.probe_folder import find_folders, read_manifest

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import PATIENCE_SECONDS
 
 from collector.batch import Batch
 from collector.clock import SystemClock
@@ -27,7 +28,6 @@ from collector.workload import Workload, WorkloadKind
 pytestmark = pytest.mark.kernel
 
 PROBES = Path(__file__).resolve().parents[2] / "probes"
-PATIENCE_SECONDS = 20.0
 OWN = os.getpid()
 UID = f"{OWN:08x}-5f60-4718-8293-a4b5c6d7e8f9"
 OTHER_UID = f"{OWN:08x}-1111-4718-8293-a4b5c6d7e8f9"

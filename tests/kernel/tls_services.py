@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from patience import PATIENCE_SECONDS
+
 NGINX = shutil.which("nginx", path="/usr/sbin:/sbin:/usr/bin")
 TOOLS = {"nginx": NGINX, **{tool: shutil.which(tool) for tool in ("openssl", "curl", "wrk", "unshare")}}
 MISSING = [tool for tool, path in TOOLS.items() if path is None]
@@ -122,7 +124,7 @@ def nginx(folder: Path, prefix: tuple[str, ...] = (), environment: Mapping[str, 
 
 
 def wait_for_port(port: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

@@ -12,12 +12,13 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from patience import PATIENCE_SECONDS
 from store.flow_batches import snapshot, tcp
 from store.request_batches import CLIENT, MILLISECOND, OFFSET_NS, RequestBatches, request
 
 from api.running_agent import RecordedAgent
 from api.test_flow_routes import VALUES, clean, get
-from api.test_server import PATIENCE, next_events, wait_until
+from api.test_server import next_events, wait_until
 from collector.api.node_records import MapAnswer
 from collector.api.request_parameters import RequestParameters
 from collector.api.request_records import REQUEST_COLUMNS, RequestGroupsAnswer, RequestsAnswer
@@ -184,7 +185,7 @@ def test_a_stream_gives_requests_that_fit_and_says_what_was_missed(live: tuple[R
     agent, server = live
     batches = RequestBatches()
     with (
-        httpx.Client(base_url=server.url, timeout=PATIENCE, trust_env=False) as client,
+        httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS, trust_env=False) as client,
         client.stream("GET", STREAM, params={"status": "5xx", "min_duration": "1ms"}) as answer,
     ):
         wait_until(lambda: len(agent.requests.followers) == 1)
@@ -211,7 +212,7 @@ def test_the_map_shows_requests_on_the_edges_they_belong_to() -> None:
     server = ApiServer(agent, "127.0.0.1", 0)
     server.start()
     try:
-        with httpx.Client(base_url=server.url, timeout=PATIENCE, trust_env=False) as client:
+        with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS, trust_env=False) as client:
             answer = get(client, "/api/v1/services/map", since="100s")
     finally:
         server.stop()
@@ -229,7 +230,7 @@ def test_what_is_forgotten_is_said() -> None:
     server = ApiServer(agent, "127.0.0.1", 0)
     server.start()
     try:
-        with httpx.Client(base_url=server.url, timeout=PATIENCE, trust_env=False) as client:
+        with httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS, trust_env=False) as client:
             complete = get(client, REQUESTS)["complete"]
             grouped = get(client, REQUESTS, group_by="protocol")
     finally:

@@ -11,6 +11,7 @@ from contextlib import closing
 
 import httpx
 import pytest
+from patience import PATIENCE_SECONDS
 from store.flow_batches import OFFSET_NS, ended, events, many_ended, snapshot, tcp
 
 from api.conftest import filled_agent
@@ -21,12 +22,11 @@ from collector.errors import HoneyguideError, SettingsError
 from collector.store.flows import FlowStore
 from collector.store.follow import Followers
 
-PATIENCE = 15.0
 STREAM = "/api/v1/flows/stream"
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
@@ -47,7 +47,7 @@ def stream_server(follower_agent: RecordedAgent) -> Iterator[ApiServer]:
 
 def connect(server: ApiServer) -> socket.socket:
     host, port = server.url.removeprefix("http://").rsplit(":", 1)
-    connection = socket.create_connection((host, int(port)), timeout=PATIENCE)
+    connection = socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     return connection
 
@@ -79,7 +79,7 @@ def next_events(lines: Iterator[str], count: int) -> list[tuple[str, dict[str, o
 def test_a_stream_gives_new_and_ended_flows_that_fit(follower_agent: RecordedAgent, stream_server: ApiServer) -> None:
     store = follower_agent.flows
     with (
-        httpx.Client(base_url=stream_server.url, timeout=PATIENCE, trust_env=False) as client,
+        httpx.Client(base_url=stream_server.url, timeout=PATIENCE_SECONDS, trust_env=False) as client,
         client.stream("GET", STREAM, params={"peer_port": 80}) as answer,
     ):
         assert answer.headers["content-type"].startswith("text/event-stream")
@@ -96,7 +96,7 @@ def test_a_stream_gives_new_and_ended_flows_that_fit(follower_agent: RecordedAge
 def test_a_reader_that_fell_behind_is_told_how_many_rows_it_lost(follower_agent: RecordedAgent, stream_server: ApiServer) -> None:
     store = follower_agent.flows
     with (
-        httpx.Client(base_url=stream_server.url, timeout=PATIENCE, trust_env=False) as client,
+        httpx.Client(base_url=stream_server.url, timeout=PATIENCE_SECONDS, trust_env=False) as client,
         client.stream("GET", STREAM) as answer,
     ):
         wait_until(lambda: len(store.followers) == 1)
@@ -121,8 +121,8 @@ def test_readers_that_never_read_neither_block_the_pipeline_nor_the_end(
         fed += 1000
         time.sleep(0.02)
         assert fed < 2_000_000
-    assert httpx.get(f"{stream_server.url}/healthz", timeout=PATIENCE, trust_env=False).text == "ok\n"
-    refused = httpx.get(f"{stream_server.url}{STREAM}", timeout=PATIENCE, trust_env=False)
+    assert httpx.get(f"{stream_server.url}/healthz", timeout=PATIENCE_SECONDS, trust_env=False).text == "ok\n"
+    refused = httpx.get(f"{stream_server.url}{STREAM}", timeout=PATIENCE_SECONDS, trust_env=False)
     assert refused.status_code == 429
     thread = next(thread for thread in threading.enumerate() if thread.name == "api")
     stream_server.stop()
@@ -134,7 +134,7 @@ def test_readers_that_never_read_neither_block_the_pipeline_nor_the_end(
 
 def test_a_stream_says_goodbye_when_the_server_ends(follower_agent: RecordedAgent, stream_server: ApiServer) -> None:
     with (
-        httpx.Client(base_url=stream_server.url, timeout=PATIENCE, trust_env=False) as client,
+        httpx.Client(base_url=stream_server.url, timeout=PATIENCE_SECONDS, trust_env=False) as client,
         client.stream("GET", STREAM) as answer,
     ):
         wait_until(lambda: len(follower_agent.flows.followers) == 1)
@@ -144,7 +144,7 @@ def test_a_stream_says_goodbye_when_the_server_ends(follower_agent: RecordedAgen
 
 def test_a_stream_refuses_what_cannot_be_asked(stream_server: ApiServer) -> None:
     for query in ("role=proxy", "since=5m", "side=peer&process=x"):
-        answer = httpx.get(f"{stream_server.url}{STREAM}?{query}", timeout=PATIENCE, trust_env=False)
+        answer = httpx.get(f"{stream_server.url}{STREAM}?{query}", timeout=PATIENCE_SECONDS, trust_env=False)
         assert answer.status_code == 400
 
 
@@ -166,7 +166,7 @@ def test_ipv6_loopback_works(agent: RecordedAgent) -> None:
     server.start()
     try:
         assert server.url.startswith("http://[::1]:")
-        assert httpx.get(f"{server.url}/api/v1/health", timeout=PATIENCE, trust_env=False).status_code == 200
+        assert httpx.get(f"{server.url}/api/v1/health", timeout=PATIENCE_SECONDS, trust_env=False).status_code == 200
     finally:
         server.stop()
 
@@ -221,7 +221,7 @@ def guarded() -> Iterator[ApiServer]:
 )
 def test_without_the_token_nothing_but_what_kubelets_ask_answers(guarded: ApiServer, header: str) -> None:
     headers = {"authorization": header.encode("latin-1")} if header else {}
-    with httpx.Client(base_url=guarded.url, timeout=PATIENCE, trust_env=False, headers=headers) as client:
+    with httpx.Client(base_url=guarded.url, timeout=PATIENCE_SECONDS, trust_env=False, headers=headers) as client:
         for path in ("/", "/docs", "/openapi.json", "/metrics", "/api/v1/flows", STREAM, "/nope"):
             answer = client.get(path)
             assert answer.status_code == 401, path
@@ -232,7 +232,7 @@ def test_without_the_token_nothing_but_what_kubelets_ask_answers(guarded: ApiSer
 
 def test_with_the_token_everything_answers_under_any_name(guarded: ApiServer) -> None:
     headers = {"authorization": f"bearer {TOKEN}", "host": "node7.example.org"}
-    with httpx.Client(base_url=guarded.url, timeout=PATIENCE, trust_env=False, headers=headers) as client:
+    with httpx.Client(base_url=guarded.url, timeout=PATIENCE_SECONDS, trust_env=False, headers=headers) as client:
         for path in ("/", "/docs", "/metrics", "/api/v1/flows"):
             assert client.get(path).status_code == 200
 
@@ -273,7 +273,7 @@ def test_nonsense_gets_a_refusal_or_nothing_and_hurts_nobody(server: ApiServer, 
         connection.shutdown(socket.SHUT_WR)
         answer = connection.recv(65536)
     assert not answer or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 3"))
-    assert httpx.get(f"{server.url}/healthz", timeout=PATIENCE, trust_env=False).status_code == 200
+    assert httpx.get(f"{server.url}/healthz", timeout=PATIENCE_SECONDS, trust_env=False).status_code == 200
 
 
 def test_a_long_url_is_refused(client: httpx.Client) -> None:
@@ -300,7 +300,7 @@ def test_more_clients_than_allowed_are_told_so(agent: RecordedAgent) -> None:
     idle = [connect(server) for _ in range(64)]
     try:
         status = b""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not status.startswith(b"HTTP/1.1 503") and time.monotonic() < deadline:
             status = ask(server, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert status.startswith(b"HTTP/1.1 503")

@@ -280,7 +280,7 @@ def test_close_keeps_to_its_time_whatever_the_endpoint_does(behave: Callable[[Ha
         wait_for(lambda: receiver.received or exporter.status().exports)
         began = time.monotonic()
         assert exporter.close(1.0)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
         assert exporter.status().state == "closed"
 
 
@@ -387,7 +387,7 @@ def test_grpc_endpoint_that_hangs_does_not_hold_up_the_end() -> None:
         wait_for(lambda: receiver.received)
         began = time.monotonic()
         assert exporter.close(1.0)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
 
 
 def test_grpc_endpoint_that_is_not_there_is_refused() -> None:

@@ -256,7 +256,7 @@ def run_once(behave: Callable[[Handler], None], count: int = 3, **changes: Any) 
 def test_spans_that_an_endpoint_does_not_take_are_counted_at_the_end(behave: Callable[[Handler], None], reason: str) -> None:
     _, status, seconds = run_once(behave)
     assert (status.state, status.exported, status.discarded) == ("closed", 0, {reason: 3})
-    assert seconds < 3.5
+    assert seconds < 30  # neither the hour nor the minute that the endpoint would take
 
 
 def test_answer_without_end_is_read_only_so_far() -> None:
@@ -271,7 +271,7 @@ def test_spans_that_an_endpoint_refuses_in_part_are_counted() -> None:
 
 def test_endpoint_that_hangs_does_not_hold_the_end_up() -> None:
     _, status, seconds = run_once(hang, timeout_seconds=60.0)
-    assert (sum(status.discarded.values()), seconds < 3.5) == (3, True)
+    assert (sum(status.discarded.values()), seconds < 30) == (3, True)
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", GRPC])

@@ -82,6 +82,6 @@ def test_what_is_told_in_the_end_is_what_is_so(cluster: ApiServerDouble, seed: i
             if chance.random() < 0.2:
                 wait_for(lambda: len(watched.sink.changes) or cluster.requests)
         cluster.faults.clear()
-        wait_for(lambda: told(watched.sink) == truth(cluster), 30)
+        wait_for(lambda: told(watched.sink) == truth(cluster))
         expected = {stored.object["metadata"]["uid"] for kind in KINDS for stored in cluster.store.objects[kind].values()}
-        wait_for(lambda: watched.sink.now.keys() == expected, 30)
+        wait_for(lambda: watched.sink.now.keys() == expected)

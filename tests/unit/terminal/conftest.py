@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 from api.conftest import filled_agent
 from api.running_agent import TOKEN, RecordedAgent
+from otlp_receiver import wait_for
 from store.flow_batches import OFFSET_NS, ended, events
 
 from collector.__main__ import main
@@ -48,6 +52,26 @@ def guarded() -> Iterator[ApiServer]:
     server.start()
     yield server
     server.stop()
+
+
+@contextmanager
+def ended_after_a_line(server: ApiServer, followers: Sized, add: Callable[[], None]) -> Iterator[None]:
+    """Calls `add` once somebody follows, and ends the server once a line was printed (pytest's stdout can be read)."""
+
+    def feed() -> None:
+        try:
+            wait_for(lambda: len(followers))
+            add()
+            wait_for(lambda: "\n" in sys.stdout.getvalue())  # type: ignore[attr-defined]
+        finally:
+            server.stop()
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    try:
+        yield
+    finally:
+        feeder.join()
 
 
 @pytest.fixture

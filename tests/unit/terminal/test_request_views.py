@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import threading
-import time
 from typing import Any
 
 import pytest
@@ -19,7 +17,7 @@ from collector.api.server import ApiServer
 from collector.store.requests import RequestStore
 from collector.terminal.client import AgentClient
 from collector.terminal.top import GROUPED_BY, refresh
-from terminal.conftest import Honeyguide
+from terminal.conftest import Honeyguide, ended_after_a_line
 
 
 @pytest.fixture(scope="module")
@@ -180,23 +178,14 @@ def test_follow_prints_requests_as_they_come_and_ends_with_the_agent(honeyguide:
     server = ApiServer(agent, "127.0.0.1", 0)
     server.start()
 
-    def feed() -> None:
-        deadline = time.monotonic() + 15
-        while not len(agent.requests.followers) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        rows: list[dict[str, Any]] = [request(1, status="500", outcome="error", error_type="500"), request(2)]
+    rows: list[dict[str, Any]] = [request(1, status="500", outcome="error", error_type="500"), request(2)]
+
+    def add() -> None:
         with agent.lock:
             agent.requests.add(RequestBatches().batch(*rows), OFFSET_NS)
-        time.sleep(1.0)
-        server.stop()
 
-    feeder = threading.Thread(target=feed)
-    feeder.start()
-    try:
+    with ended_after_a_line(server, agent.requests.followers, add):
         printed = honeyguide("requests", "--follow", "--url", server.url, "--status", "5xx")
-    finally:
-        feeder.join()
-        server.stop()
     assert printed.status == 0
     (line,) = printed.out.splitlines()
     assert "nginx.service" in line and "<- curl" in line and "500" in line and "1.0 ms GET    /users/17" in line

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import threading
-import time
 from typing import Any
 
 import pytest
@@ -16,7 +14,7 @@ from store.flow_batches import OFFSET_NS, ended, events
 from collector.api.server import ApiServer
 from collector.api.view import HealthState
 from collector.store.flows import FlowStore
-from terminal.conftest import Honeyguide
+from terminal.conftest import Honeyguide, ended_after_a_line
 
 VIEWS = ("flows", "lookups", "workloads", "processes", "probes", "map")
 
@@ -163,22 +161,12 @@ def test_follow_prints_flows_as_they_come_and_ends_with_the_agent(
     server = ApiServer(agent, "127.0.0.1", 0)
     server.start()
 
-    def feed() -> None:
-        deadline = time.monotonic() + 15
-        while not len(agent.flows.followers) and time.monotonic() < deadline:
-            time.sleep(0.01)
+    def add() -> None:
         with agent.lock:
             agent.flows.add(events(ended(1, local=2, peer=6), ended(2, local=1, remote_port=1)), OFFSET_NS, "tcp")
-        time.sleep(1.0)
-        server.stop()
 
-    feeder = threading.Thread(target=feed)
-    feeder.start()
-    try:
+    with ended_after_a_line(server, agent.flows.followers, add):
         printed = honeyguide("flows", "--follow", "--url", server.url, "--peer-port", "80")
-    finally:
-        feeder.join()
-        server.stop()
     assert printed.status == 0
     (line,) = printed.out.splitlines()
     assert "shop/cart-7d9f" in line and "-> api.example.org" in line and "tcp/80" in line and "closed" in line
