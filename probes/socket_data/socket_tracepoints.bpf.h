@@ -39,11 +39,22 @@ static __always_inline struct pt_regs *registers_of_caller(void)
 	return (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
 }
 
+/* -1 where the call under way is about something else than this socket: work of io_uring runs at the end of whatever call its
+ * thread has made, and a write to a network file system sends in the writer's name. */
+static __always_inline long call_about(const struct sock *sk, const struct pt_regs *registers)
+{
+	struct file **files = bpf_get_current_task_btf()->files->fdt->fd;
+	const struct file *file = NULL;
+
+	bpf_probe_read_kernel(&file, sizeof(file), files + (__u32)CALL_ARGUMENT_1(registers));
+	return file && file == sk->sk_socket->file ? CALL_NUMBER(registers) : -1;
+}
+
 static __noinline int on_failed_call(struct sock *sk, bool sent)
 {
 	struct socket_stream *stream;
 
-	if (!moves_several(CALL_NUMBER(registers_of_caller())))
+	if (!moves_several(call_about(sk, registers_of_caller())))
 		return 0;
 	stream = bpf_sk_storage_get(&streams, sk, 0, 0);
 	if (stream)
@@ -80,7 +91,7 @@ static __always_inline int on_socket_call(void *context, struct sock *sk, int re
 		return 0;
 	}
 	registers = registers_of_caller();
-	call = CALL_NUMBER(registers);
+	call = call_about(sk, registers);
 	if (moves_several(call))
 		message = number_of_message(&stream->messages[sent & 1], registers);
 	walk = &stream->walks[sent & 1];

@@ -53,7 +53,7 @@ def test_exemplars_lead_to_spans_that_are_there(
         wait_for(lambda: any(point.exemplars for _, metric, point in receiver.points() if metric.HasField("histogram")))
         assert agent.stop() == 0
     exported = {(span.trace_id.hex(), span.span_id.hex()) for _, span in receiver.spans()}
-    assert {name for name, found in shown.items() if found} == HISTOGRAMS
+    assert {name for name, found in shown.items() if found} >= HISTOGRAMS  # others on this machine may talk too
     assert set().union(*shown.values()) <= exported
     pushed = {
         (one.trace_id.hex(), one.span_id.hex())

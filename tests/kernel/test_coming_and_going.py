@@ -10,38 +10,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from expectation import count_rows
+from decoded_requests import Requests
 from patience import PATIENCE_SECONDS
 from tls_services import BLOCKING, MISSING, Nginx, make_certificate, nginx, talker
-
-from collector.batch import Batch
-from collector.clock import SystemClock
-from collector.decode import DECODERS
-from collector.settings import Settings
-from collector.source.kernel_source import KernelSource
-from collector.source.settings_for_kernel import source_settings
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(bool(MISSING), reason=f"not installed: {MISSING}")]
 
 PROBES = Path(__file__).resolve().parents[2] / "probes"
 CYCLES = 20
 ERRORS = re.compile(r"Socket errors|Non-2xx")
-
-
-class Requests:
-    """What the probes of requests have seen, decoded."""
-
-    def __init__(self) -> None:
-        settings = Settings(probes=("socket_data", "tls_data"), ring_bytes=1 << 22)
-        self.source = KernelSource(source_settings(settings, [PROBES]), SystemClock())
-        self.source.open()
-        self._decoders = {name: DECODERS["exchanges"]() for name in settings.probes}
-        self._made: list[Batch] = []
-
-    def count(self, **where: object) -> int:
-        for batch in self.source.read():
-            self._made += self._decoders[batch.schema.probe].decode(batch)
-        return count_rows(self._made, {"record": "request", "where": where})[0]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +43,7 @@ def test_twenty_times_under_load_without_an_error(server: Nginx) -> None:
         loads = [stack.enter_context(subprocess.Popen([*wrk, url], stdout=subprocess.PIPE, text=True)) for url in urls(server)]
         try:
             for _ in range(CYCLES):
-                requests = Requests()
+                requests = Requests("socket_data", "tls_data")
                 assert {status.probe for status in requests.source.statuses() if status.hooks} == {"socket_data", "tls_data"}
                 deadline = time.monotonic() + PATIENCE_SECONDS
                 while time.monotonic() < deadline and not all(
@@ -90,7 +67,7 @@ def test_twenty_times_under_load_without_an_error(server: Nginx) -> None:
 def test_requests_on_older_connections_are_counted_soon(server: Nginx, kind: str) -> None:
     port = server.plain if kind == "plain" else server.port
     with talker(BLOCKING, str(port), "5", kind) as client:
-        requests = Requests()
+        requests = Requests("socket_data", "tls_data")
         try:
             client.talk_again()
             there = {"role": "server", "local_port": port, "remote_port": int(client.said)}
