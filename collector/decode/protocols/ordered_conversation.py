@@ -30,6 +30,9 @@ class OrderedConversation:
         self._waits = PATIENT  # how often in a row the client has waited for every answer before it asked on, up to PATIENT
         self._last_side: Side | None = None
         self._heard_at = 0  # the server's last byte
+        self._heard_from = 0  # its first since the client's last, and how many there were
+        self._heard_bytes = 0
+        self._heard_all = True
 
     def feed(self, side: Side, data: bytes, time_ns: int) -> Sequence[Request]:
         if not data or self.opaque:
@@ -38,24 +41,25 @@ class OrderedConversation:
             self._ask(data, time_ns)
         else:
             self._answer(data, time_ns)
-        return self._hand_over(side, time_ns)
+        return self._hand_over(side, len(data), time_ns)
 
     def skip(self, side: Side, size: int, time_ns: int) -> Sequence[Request]:
         if size <= 0 or self.opaque:
             return NOTHING
         self._pass(side, size, time_ns)
-        return self._hand_over(side, time_ns)
+        return self._hand_over(side, size, time_ns)
 
     def lose(self, side: Side) -> None:
         self._discard("lost")
         self._last_side = side
+        self._heard_all = False
         if not self.opaque:
             self._lose(side)
 
     def end(self, time_ns: int) -> Sequence[Request]:
         drafts = list(self._drain())
         if len(drafts) == 1 and self._doubtful and self._heard_at >= drafts[0].request_ended_at:
-            drafts[0].ended_at = drafts[0].ended_at or self._heard_at  # its answer was long, and nothing was asked after it
+            self._end_long_answer(drafts[0])  # nothing was asked after it
         for draft in drafts:
             if draft.outcome is Outcome.UNKNOWN and not self._doubtful:
                 draft.outcome = Outcome.UNANSWERED
@@ -63,10 +67,21 @@ class OrderedConversation:
         finished, self._finished = self._finished, []
         return finished
 
-    def _hand_over(self, side: Side, time_ns: int) -> Sequence[Request]:
-        self._last_side = side
-        if side is SERVER:
+    def _end_long_answer(self, draft: RequestDraft) -> None:
+        """All that the server said since then belongs to this only request, whose answer's end nobody saw."""
+        draft.ended_at = draft.ended_at or self._heard_at
+        if self._heard_all and not draft.response_bytes:
+            draft.response_bytes = self._heard_bytes
+            draft.response_started_at = self._heard_from
+
+    def _hand_over(self, side: Side, size: int, time_ns: int) -> Sequence[Request]:
+        if side is CLIENT:
+            self._heard_bytes, self._heard_all = 0, True
+        else:
             self._heard_at = time_ns
+            self._heard_from = self._heard_from if self._heard_bytes else time_ns
+            self._heard_bytes += size
+        self._last_side = side
         if not self._finished:
             return NOTHING
         finished, self._finished = self._finished, []
@@ -82,15 +97,15 @@ class OrderedConversation:
             return
         quiet = not self._is_waiting() and time_ns - self._heard_at >= QUIET_NS
         self._doubtful = self._waits < PATIENT and not quiet
-        self._give_up(self._heard_at if self._waits == PATIENT else 0)
+        self._give_up(waited=self._waits == PATIENT)
         if not self._doubtful:
             self._rejoin_answers()
 
-    def _give_up(self, ended_at: int = 0) -> None:
-        """Nobody can tell which answers belong to what is outstanding; when it is only one request, it had ended then."""
+    def _give_up(self, *, waited: bool = False) -> None:
+        """Nobody can tell which answers belong to what is outstanding, unless it is one whose answer the client waited for."""
         drafts = list(self._drain())
-        if len(drafts) == 1 and ended_at >= drafts[0].request_ended_at:
-            drafts[0].ended_at = ended_at
+        if waited and len(drafts) == 1 and self._heard_at >= drafts[0].request_ended_at:
+            self._end_long_answer(drafts[0])
         self._finished.extend(draft.seal() for draft in drafts)
 
     def _close_eyes(self, reason: str) -> None:

@@ -318,3 +318,32 @@ values = st.recursive(
     ),
     max_leaves=12,
 )
+
+
+def long_list(elements: int = 400) -> tuple[bytes, int]:
+    """The answer that LRANGE gets: (its beginning, which ends within an element, how many bytes follow)."""
+    answer = b"*%d\r\n" % elements + string(b"secret") * elements
+    return answer[:190], len(answer) - 190
+
+
+def test_size_of_an_answer_that_is_not_read_to_its_end_is_what_was_said_until_the_client_asked_again() -> None:
+    beginning, unseen = long_list()
+    turns = [(C, GET), (S, NONE)] * 8  # it waits for each answer
+    lrange = command(b"LRANGE", b"secret", b"0", b"-1")
+    asked = ask(*turns, (C, lrange), (S, beginning), (S, unseen), (C, GET), (S, NONE), (C, lrange), (S, beginning), (S, unseen))
+    found = [
+        (one.outcome, one.response_bytes, one.response_started_at, one.ended_at) for one in asked if one.operation == "LRANGE"
+    ]
+    assert found == [(OK, 190 + unseen, 18, 19), (OK, 190 + unseen, 23, 24)]
+
+
+def test_size_of_an_answer_of_which_some_was_lost_is_not_known() -> None:
+    beginning, unseen = long_list()
+    conversation = RedisConversation()
+    requests: list[Request] = []
+    for _ in range(8):
+        requests += [*conversation.feed(C, GET, 1), *conversation.feed(S, NONE, 2)]
+    requests += [*conversation.feed(C, command(b"LRANGE", b"secret", b"0", b"-1"), 3), *conversation.feed(S, beginning, 4)]
+    conversation.lose(S)
+    requests += [*conversation.skip(S, unseen, 5), *conversation.feed(C, GET, 6)]
+    assert [(one.operation, one.response_bytes, one.ended_at) for one in requests[8:]] == [("LRANGE", 0, 5)]
