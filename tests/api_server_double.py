@@ -208,7 +208,7 @@ class Stream:
                 if version < cluster.store.forgotten:
                     self._interrupt("410", version)
                     return
-                events, version = self._news(version), cluster.store.version
+                events, version = self._news(version), max(version, cluster.store.version)
             if events:
                 handler.chunk(b"".join(self._line(kind, handler._form(stored)) for kind, stored in events))
             for resource, how in interruptions[seen:]:
@@ -240,6 +240,8 @@ class Stream:
         handler = self.handler
         if how == "bookmark":
             self._bookmark(version, {})
+        elif how == "early bookmark":
+            self._bookmark(handler.cluster.store.version, {})
         elif how == "end":
             handler.wfile.write(b"0\r\n\r\n")
         elif how == "cut":
@@ -248,8 +250,8 @@ class Stream:
             handler.chunk(b"\x00 not json\n")
         else:
             self.refuse(int(how), "told to")
-        handler.close_connection = True
-        return how not in ("bookmark", "garbage")
+        handler.close_connection = how != "end"
+        return how not in ("bookmark", "early bookmark", "garbage")
 
     def refuse(self, code: int, message: str) -> None:
         """As an event: the status of the answer is 200 already."""
@@ -299,7 +301,8 @@ class ApiServerDouble:
         self.faults.extend(faults)
 
     def interrupt(self, resource: str, how: str) -> None:
-        """Streams that run now: 'end' (politely), 'cut' (within a line), 'garbage', 'bookmark', '410' (an ERROR event)."""
+        """Streams that run now: 'end' (politely), 'cut' (within a line), 'garbage', 'bookmark', 'early bookmark' (of the store's
+        version, though the stream began later), '410' (an ERROR event)."""
         with self.store.changed:
             self.interruptions.append((resource, how))
             self.store.changed.notify_all()

@@ -61,6 +61,12 @@ class Change:
     last: Stored
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    version: int
+    objects: dict[str, dict[Key, Stored]]
+
+
 Selector = Callable[[Stored], bool]
 
 
@@ -119,6 +125,19 @@ class ClusterStore:
             self.oldest = self.version
             for history in self.changes.values():
                 history.clear()
+
+    def snapshot(self) -> Snapshot:
+        with self.changed:
+            return Snapshot(self.version, {name: dict(found) for name, found in self.objects.items()})
+
+    def restore(self, kept: Snapshot) -> None:
+        """As etcd from a snapshot: everything is as it was, the versions too; what came later never happened."""
+        with self.changed:
+            self.version, self.oldest, self.forgotten = kept.version, 0, 0
+            self.objects = {name: dict(found) for name, found in kept.objects.items()}
+            for history in self.changes.values():
+                history.clear()
+            self.changed.notify_all()
 
     def list(
         self, resource: str, chosen: Selector, after: Key = ("", ""), limit: int = 0

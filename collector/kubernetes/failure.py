@@ -11,6 +11,7 @@ class Outcome(enum.Enum):
     ANSWERED = "answered"
     ENDED = "ended"  # a watch whose time was over
     GONE = "gone"  # 410: that version is forgotten, list again
+    REWOUND = "rewound"  # the server counts versions from an earlier one: etcd was restored from a snapshot
     UNAUTHENTICATED = "unauthenticated"  # 401
     REFUSED = "refused"  # 403: RBAC
     MISSING = "missing"  # 404: no such object, or no such API

@@ -18,12 +18,17 @@ from collector.kubernetes.failure import ApiError, Outcome, outcome_of_status
 from collector.kubernetes.known_objects import KnownObjects
 from collector.kubernetes.resource_kinds import ResourceKind
 from collector.kubernetes.shapes import NOT_READABLE, Event, Named, Page, Status
+from collector.kubernetes.versions import is_before
 from collector.kubernetes.watch_book import WatchBook
 
 PAGE_OBJECTS = 500
 LONGEST_LINE = 16 << 20
 INITIAL_END = "k8s.io/initial-events-end"
 CHANGES = ("ADDED", "MODIFIED", "DELETED")
+METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+# After these a server may come back with an older etcd; a watch from a version that it has not reached yet would say nothing.
+DOUBTFUL = (Outcome.UNREACHABLE, Outcome.DROPPED, Outcome.SILENT, Outcome.SERVER_ERROR)
+REWOUND = "The API server's versions went back: etcd was restored from a snapshot."
 # Asking again soon would not help, and a thousand agents would.
 REFUSED_SECONDS = 60.0
 MOST_BROKEN_OFF = 3
@@ -62,6 +67,7 @@ class Reflector:
     _version: str = ""  # where the next watch goes on; '': everything must be told first
     _least: str = "0"  # how fresh a complete answer must be; 0: what the server's cache has, '': the newest
     _streams: bool = True  # the server may know streaming lists (sendInitialEvents)
+    _doubtful: bool = False  # whether the server still counts versions on from ours
     _seen: set[str] | None = None  # while everything is being told: what was
     _unreadable: int = 0
 
@@ -84,14 +90,26 @@ class Reflector:
         """Until the stream ends as it should."""
         if not self._version and not self._streams:
             await self._list()
+        if self._version and self._doubtful:
+            await self._compare_versions()
         await self._watch()
+
+    async def _compare_versions(self) -> None:
+        """By a list of one object's metadata, which every server answers with the version that its etcd has now."""
+        body = await self.client.get(self.kind.path, {"limit": "1"}, self.pace.list_silence, METADATA_ONLY)
+        self.book.hear(len(body), self.now())
+        self._count(Outcome.ANSWERED)
+        if is_before(_decode_page(body).metadata.resource_version, self._version):
+            raise ApiError(Outcome.REWOUND, REWOUND)
+        self._doubtful = False
 
     def _adapt(self, failure: ApiError) -> bool:
         """Draws the conclusions; False when there is another way to ask that needs no wait."""
         self._count(failure.outcome)
         broken_off, self._seen = self._seen is not None, None
-        if failure.outcome is Outcome.GONE:
-            self._tell_all_again("gone")
+        self._doubtful |= failure.outcome in DOUBTFUL
+        if failure.outcome in (Outcome.GONE, Outcome.REWOUND):
+            self._tell_all_again(failure.outcome.value)
         elif self._streams and not self._version and self._needs_pages(failure.outcome, broken_off):
             self._streams = False
             return False
@@ -149,6 +167,7 @@ class Reflector:
         seen, self._seen = self._seen, None
         self.objects.keep_only(seen or set())
         self._version = self._least = version
+        self._doubtful = False
         self.book.synced()
         self.complete.set()
 
@@ -230,6 +249,8 @@ class Reflector:
     def _mark(self, raw: msgspec.Raw) -> None:
         metadata = _decode_named(raw).metadata
         if self._seen is None:
+            if is_before(metadata.resource_version, self._version):
+                raise ApiError(Outcome.REWOUND, REWOUND)
             self._version = metadata.resource_version or self._version
         elif (metadata.annotations or {}).get(INITIAL_END) == "true":
             self._all_told(metadata.resource_version)
