@@ -25,6 +25,7 @@ WAITING_MAX = 4096
 # Read unless told otherwise: what service.name and its kin are made of.
 LABELS = (
     *("com.docker.compose.project", "com.docker.compose.service"),
+    *("io.podman.pod.name", "PODMAN_SYSTEMD_UNIT"),
     *("app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/version"),
 )
 Due = tuple[float, int, str, str]  # monotonic seconds, tries so far, container, its cgroup's path

@@ -1,7 +1,7 @@
 """CRI-O and podman: both keep their containers in containers/storage, so both are asked in one place.
 
 CRI-O annotates its bundles. podman does not; its names stand in the storage's list of containers (metadata written by
-libpod), and its pods and labels only in its database, which is left alone.
+libpod), and its pods and labels in its database (podman.py).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from collector.runtimes import podman
 from collector.runtimes.annotations import CRIO, describe_annotations
 from collector.runtimes.description import Description, clean_text, member, read_time, texts_of
 from collector.runtimes.host_files import HostFiles
@@ -39,7 +40,14 @@ def describe_in(folder: str, question: Question, files: HostFiles, *, trusted: b
         return with_pod_labels(found, folder, annotations.get(f"{CRIO}SandboxID", ""), question, files)
     listed = (find_listed(files.read_json(f"{folder}/{name}"), question.identifier) for name in LISTS)
     entry = next(filter(None, listed), None)
-    return None if entry is None else describe_listed(entry, trusted=trusted)
+    found = None if entry is None else describe_listed(entry, trusted=trusted)
+    return None if found is None else podman.add_labels(found, places_of_database(folder, question), question, files)
+
+
+def places_of_database(folder: str, question: Question) -> list[str]:
+    """Beside the list, or, when that one lies below /run because nothing of the container shall stay, in the usual storage."""
+    usual = [place for place, _ in question.places(STORAGES[1:], STORAGES_OF_USER[1:])]
+    return list(dict.fromkeys([folder.rpartition("/")[0].lstrip("/"), *usual]))
 
 
 def with_pod_labels(found: Description, folder: str, sandbox: str, question: Question, files: HostFiles) -> Description:
