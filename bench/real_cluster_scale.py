@@ -97,15 +97,15 @@ def measure(server: Any, writer: Any, peers: str, scale: argparse.Namespace) -> 
 
 def main() -> None:
     from cluster_writer import writing_to  # noqa: PLC0415 -- of the tests
-    from real_api_server import real_api_server, why_not  # noqa: PLC0415
+    from real_api_server import KUBE_APISERVER, real_api_server  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("nodes", 100), ("pods", 5000), ("changes", 20), ("seconds", 30)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--peers", choices=("off", "services", "pods"), action="append")
     scale = parser.parse_args()
-    if why_not():
-        parser.error(why_not())
+    if KUBE_APISERVER.why_not():
+        parser.error(KUBE_APISERVER.why_not())
     with tempfile.TemporaryDirectory() as folder, real_api_server(Path(folder)) as server, writing_to(server) as writer:
         writer.give_rights()
         began = time.monotonic()

@@ -9,7 +9,7 @@ from typing import Any
 from cluster_sink import RememberingSink
 from cluster_writer import ClusterWriter
 
-from collector.cluster_facts import ClusterNode, Pod, Service
+from collector.cluster_facts import ClusterNode, EndpointSlice, Pod, Service
 
 Row = tuple[Any, ...]
 
@@ -93,3 +93,24 @@ def known_nodes(sink: RememberingSink) -> set[Row]:
 
 def facts(sink: RememberingSink, kind: type) -> Iterable[Any]:
     return [one for one in list(sink.now.values()) if isinstance(one, kind)]
+
+
+def told_slices(writer: ClusterWriter) -> set[Row]:
+    return {
+        (one["metadata"]["uid"], one["metadata"]["labels"]["kubernetes.io/service-name"], endpoints_of(one))
+        for one in writer.listed("endpointslices", "--all-namespaces")
+    }
+
+
+def endpoints_of(body: dict[str, Any]) -> tuple[Row, ...]:
+    return tuple(
+        (one["addresses"][0], one["targetRef"]["uid"], one["targetRef"]["name"], one["nodeName"])
+        for one in body.get("endpoints") or ()
+    )
+
+
+def known_slices(sink: RememberingSink) -> set[Row]:
+    return {
+        (one.uid, one.service, tuple((text_of(end.address), end.pod_uid, end.pod_name, end.node) for end in one.endpoints))
+        for one in facts(sink, EndpointSlice)
+    }

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 from cluster_objects import container_of
-from real_api_server import ADMIN_TOKEN, RealApiServer
+from real_api_server import ACCOUNT_TOKEN, ADMIN_TOKEN, RealApiServer
 
 from collector.kubernetes.access import ApiAccess, in_cluster
 
@@ -129,8 +129,19 @@ class ClusterWriter:
         body = {"metadata": {"name": name}, "spec": {"selector": {"app": name}, "ports": [{"port": 80}], **spec}}
         return self.ask("POST", f"/api/v1/namespaces/{namespace}/services", body)
 
+    def put_slice(self, namespace: str, service: str, *pods: Object) -> None:
+        """As the endpoint slice controller writes it, anew each time. pods: as the server told of them, with an address."""
+        prefix, name = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices", f"{service}-abcde"
+        metadata = {"name": name, "labels": {"kubernetes.io/service-name": service}}
+        ports = [{"name": "", "port": 8080, "protocol": "TCP"}]
+        body = {"metadata": metadata, "addressType": "IPv4", "endpoints": [endpoint_of(pod) for pod in pods], "ports": ports}
+        there = self.client.get(f"{prefix}/{name}").status_code == 200
+        self.ask("PUT" if there else "POST", f"{prefix}/{name}" if there else prefix, body)
+
     def new_token(self, seconds: int = 600, pod: Object | None = None) -> str:
         """A token of our service account, as the kubelet asks for it; pod: whom it serves, and with whom it ends."""
+        if not self.server.program.whole:
+            return ACCOUNT_TOKEN
         spec: Object = {"expirationSeconds": seconds}
         if pod is not None:
             metadata = pod["metadata"]
@@ -139,7 +150,10 @@ class ClusterWriter:
         return token
 
     def give_rights(self) -> None:
-        """What `kubectl apply` makes of our manifests."""
+        """What `kubectl apply` makes of our manifests; where there is no RBAC, our namespace."""
+        if not self.server.program.whole:
+            self.ask("POST", "/api/v1/namespaces", {"metadata": {"name": "honeyguide"}})
+            return
         for name in RIGHTS:
             namespaced = ["-n", "honeyguide"] if name == "serviceaccount" else []
             self.kubectl("apply", *namespaced, "-f", str(MANIFESTS / f"{name}.yaml"))
@@ -179,6 +193,13 @@ def access_by(account: Path, port: int) -> ApiAccess:
     found = in_cluster({"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(port)}, account)
     assert found is not None
     return found
+
+
+def endpoint_of(pod: Object) -> Object:
+    metadata = pod["metadata"]
+    target = {"kind": "Pod", "namespace": metadata["namespace"], "name": metadata["name"], "uid": metadata["uid"]}
+    addresses = {"addresses": [pod["status"]["podIP"]], "nodeName": pod["spec"]["nodeName"]}
+    return {**addresses, "conditions": {"ready": True}, "targetRef": target}
 
 
 def reference_to(made: Object) -> Object:

@@ -1,6 +1,7 @@
-"""A real kube-apiserver with its etcd, on loopback: TLS, RBAC, service account tokens. It can be stopped and started again.
+"""Real API servers with their etcd, on loopback, that can be stopped and started again; `./test real_api_server` compiles them.
 
-`./test real_api_server` compiles it and says where it is.
+kube-apiserver 1.20 is whole: TLS, RBAC, service account tokens. The library server (library_server/) lists and watches with the
+code of Kubernetes 1.36; it has no RBAC, and tokens from a file.
 """
 
 from __future__ import annotations
@@ -19,28 +20,47 @@ from pathlib import Path
 import httpx
 from throwaway_certificates import Certificates, make_certificates
 
-VARIABLE = "REAL_API_SERVER"
-PROGRAM = os.environ.get(VARIABLE, "")
-ETCD = shutil.which("etcd")
 START_SECONDS = 90
-ADMIN_TOKEN = "admin-of-a-test"
+ADMIN_TOKEN, ACCOUNT_TOKEN = "admin-of-a-test", "honeyguide-of-a-test"
+ACCOUNT = "system:serviceaccount:honeyguide:honeyguide"
 ISSUER = "https://kubernetes.default.svc"
 Process = subprocess.Popen[bytes]
 
 
-def why_not() -> str:
-    """'' where the tests can run."""
-    if not PROGRAM:
-        return "needs a real kube-apiserver: ./test real_api_server compiles one (10 to 30 minutes, once) and runs these"
-    needed = (PROGRAM, "etcd", "etcdctl", "kubectl", "openssl")
-    missing = [name for name in needed if shutil.which(name) is None]
-    return f"missing: {', '.join(missing)}" if missing else ""
+@dataclass(frozen=True)
+class Program:
+    """variable: of the environment, says where it lies. whole: with Kubernetes' rules for objects, RBAC and service accounts."""
+
+    variable: str
+    whole: bool
+
+    @property
+    def path(self) -> str:
+        return os.environ.get(self.variable, "")
+
+    def etcd(self, name: str = "etcd") -> str:
+        """The program of that name which belongs to it: newer servers want a newer etcd."""
+        beside = Path(self.path).parent / name
+        return str(beside) if not self.whole and beside.is_file() else name
+
+    def why_not(self) -> str:
+        """'' where the tests can run."""
+        if not self.path:
+            return "needs real API servers: ./test real_api_server compiles them (10 to 30 minutes each, once) and runs these"
+        needed = (self.path, self.etcd(), self.etcd("etcdctl"), "kubectl", "openssl")
+        missing = [name for name in needed if shutil.which(name) is None]
+        return f"missing: {', '.join(missing)}" if missing else ""
+
+
+KUBE_APISERVER = Program("REAL_API_SERVER", whole=True)
+LIBRARY_SERVER = Program("LIBRARY_SERVER", whole=False)
 
 
 @dataclass
 class RealApiServer:
     """ports: the API server's, etcd's for clients, etcd's for peers."""
 
+    program: Program
     folder: Path
     certificates: Certificates
     ports: Sequence[int]
@@ -56,25 +76,49 @@ class RealApiServer:
 
     def start(self) -> None:
         """Returns when it is ready."""
-        self._run("kube-apiserver", [PROGRAM, *self._options()])
+        self._run("kube-apiserver", [self.program.path, *self._options()])
         deadline = time.monotonic() + START_SECONDS
         while not self._is_ready():
             assert self.processes["kube-apiserver"].poll() is None and time.monotonic() < deadline, self._said("kube-apiserver")
             time.sleep(0.1)
 
     def start_etcd(self) -> None:
-        assert ETCD is not None
         client, peer = (f"http://127.0.0.1:{port}" for port in self.ports[1:])
         options = {
             "--data-dir": self.folder / "etcd", "--listen-client-urls": client, "--advertise-client-urls": client,
             "--listen-peer-urls": peer, "--initial-advertise-peer-urls": peer, "--initial-cluster": f"default={peer}",
             "--unsafe-no-fsync": "true",
         }  # fmt: skip
-        self._run("etcd", [ETCD, *(f"{name}={value}" for name, value in options.items())])
+        self._run("etcd", [self.program.etcd(), *(f"{name}={value}" for name, value in options.items())])
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """The API server alone; etcd keeps what there is."""
         self._end("kube-apiserver", how)
+
+    def save_etcd(self) -> None:
+        self._ask_etcd("snapshot", "save", str(self.folder / "snapshot"))
+
+    def restore_etcd(self) -> None:
+        """To what it was when it was saved, the versions too. The API server must be stopped."""
+        self._end("etcd", signal.SIGKILL)
+        shutil.rmtree(self.folder / "etcd")
+        peer = f"http://127.0.0.1:{self.ports[2]}"
+        options = {
+            "--data-dir": self.folder / "etcd",
+            "--initial-cluster": f"default={peer}",
+            "--initial-advertise-peer-urls": peer,
+        }
+        self._ask_etcd(
+            "snapshot", "restore", str(self.folder / "snapshot"), *(f"{name}={value}" for name, value in options.items())
+        )
+        self.start_etcd()
+
+    def _ask_etcd(self, *words: str) -> None:
+        command = [self.program.etcd("etcdctl"), f"--endpoints=http://127.0.0.1:{self.ports[1]}", *words]
+        done = subprocess.run(
+            command, env={**os.environ, "ETCDCTL_API": "3"}, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
 
     def close(self) -> None:
         for name in list(self.processes):
@@ -91,17 +135,21 @@ class RealApiServer:
 
     def _options(self) -> list[str]:
         tokens = self.folder / "tokens.csv"
-        tokens.write_text(f"{ADMIN_TOKEN},admin,1,system:masters\n")
+        tokens.write_text(f"{ADMIN_TOKEN},admin,1,system:masters\n{ACCOUNT_TOKEN},{ACCOUNT},2\n")
         made, key = self.certificates, self.service_account_key
-        chosen = {
-            "etcd-servers": f"http://127.0.0.1:{self.ports[1]}", "secure-port": self.ports[0], "bind-address": "127.0.0.1",
-            "advertise-address": "192.0.2.1", "service-cluster-ip-range": "10.96.0.0/12", "authorization-mode": "RBAC",
-            "tls-cert-file": made.server, "tls-private-key-file": made.server_key, "token-auth-file": tokens,
+        of_both = {
+            "etcd-servers": f"http://127.0.0.1:{self.ports[1]}", "secure-port": self.ports[0], "token-auth-file": tokens,
+            "tls-cert-file": made.server, "tls-private-key-file": made.server_key,
+        }  # fmt: skip
+        of_the_whole = {
+            "bind-address": "127.0.0.1", "advertise-address": "192.0.2.1",
+            "service-cluster-ip-range": "10.96.0.0/12", "authorization-mode": "RBAC",
             "service-account-issuer": ISSUER, "service-account-key-file": key, "service-account-signing-key-file": key,
             "cert-dir": self.folder, "allow-privileged": "true", "endpoint-reconciler-type": "none",
             "audit-log-path": self.folder / "audit.log", "audit-policy-file": self._audit_policy(),
             "audit-log-mode": "blocking",
         }  # fmt: skip
+        chosen = of_both | of_the_whole if self.program.whole else of_both
         return [f"--{name}={value}" for name, value in chosen.items()]
 
     def _audit_policy(self) -> Path:
@@ -110,8 +158,9 @@ class RealApiServer:
         return path
 
     def _is_ready(self) -> bool:
+        headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
         try:
-            return httpx.get(f"{self.address}/readyz", verify=False, timeout=5).status_code == 200
+            return httpx.get(f"{self.address}/readyz", verify=False, timeout=5, headers=headers).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -134,11 +183,11 @@ class RealApiServer:
 
 
 @contextmanager
-def real_api_server(folder: Path) -> Iterator[RealApiServer]:
+def real_api_server(folder: Path, program: Program = KUBE_APISERVER) -> Iterator[RealApiServer]:
     """Running; both processes are gone at the end."""
     with ExitStack() as stack:
         ports = [stack.enter_context(closing(socket.create_server(("127.0.0.1", 0)))).getsockname()[1] for _ in range(3)]
-    server = RealApiServer(folder, make_certificates(folder / "certificates"), ports)
+    server = RealApiServer(program, folder, make_certificates(folder / "certificates"), ports)
     subprocess.run(["openssl", "genrsa", "-out", str(server.service_account_key), "2048"], check=True, capture_output=True)
     try:
         server.start_etcd()

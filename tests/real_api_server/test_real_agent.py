@@ -117,6 +117,7 @@ def test_pods_with_real_cgroups_and_addresses_are_named_by_what_the_server_tells
     check_names(agent, StaticPods(writer), CHURN_SECONDS)
 
 
+@pytest.mark.only_on("kube-apiserver")
 def test_an_old_server_is_named_by_health_with_what_to_do(
     start_agent: Callable[..., RunningAgent], writer: ClusterWriter
 ) -> None:

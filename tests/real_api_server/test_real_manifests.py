@@ -10,6 +10,8 @@ import pytest
 from cluster_writer import MANIFESTS, ROOT, ClusterWriter
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed (extra: manifests)")
+pytestmark = pytest.mark.only_on("kube-apiserver")
+
 COMPONENTS = sorted(path.name for path in (MANIFESTS / "components").iterdir())
 OPERATOR = "prometheus-operator"  # its PodMonitor is a kind that only clusters with that operator know
 VALUES: dict[str, dict[str, Any]] = {

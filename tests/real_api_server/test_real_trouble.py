@@ -57,6 +57,31 @@ def test_what_happened_while_etcd_forgot_is_known_after_a_real_410(
         assert watching.status().requests["gone"] == 1
 
 
+def test_what_a_restored_etcd_says_is_so_although_its_versions_went_back(
+    writer: ClusterWriter, server: RealApiServer, account: Path, namespace: str
+) -> None:
+    """A watch from our version, which is in the server's future, begins well and says nothing."""
+    make_running(writer, namespace, "stays", "10.1.0.1")
+    make_running(writer, namespace, "goes", "10.1.0.2")
+    server.save_etcd()
+    writer.remove_pod(namespace, "goes")
+    for number in range(20):
+        make_running(writer, namespace, f"never-was-{number}", f"10.1.1.{number}")
+    with watching_by(access_by(account, server.ports[0]), OURS) as watching:
+        wait_for(watching.synced)
+        assert watching.sink.named("goes") is None
+        server.stop()
+        server.restore_etcd()
+        server.start()
+        wait_for(lambda: known_pods(watching.sink) == told_pods(writer, "node-1"))
+        assert watching.sink.named("goes")
+        assert watching.sink.named("never-was-0") is None
+        assert watching.status().relists == {"rewound": 1}
+        make_running(writer, namespace, "afterwards", "10.1.0.3")
+        wait_for(lambda: watching.sink.named("afterwards"))
+        assert watching.status().relists == {"rewound": 1}
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_a_server_that_restarts_is_found_again(
     writer: ClusterWriter, server: RealApiServer, account: Path, namespace: str, how: signal.Signals
@@ -86,6 +111,7 @@ def test_a_cut_wire_is_mended_without_a_list(writer: ClusterWriter, server: Real
         assert watching.status().relists == {}
 
 
+@pytest.mark.only_on("kube-apiserver")
 def test_rights_that_are_taken_are_named_and_used_again_when_they_are_back(
     writer: ClusterWriter, server: RealApiServer, account: Path, namespace: str
 ) -> None:
@@ -103,6 +129,7 @@ def test_rights_that_are_taken_are_named_and_used_again_when_they_are_back(
         wait_for(watching.synced)
 
 
+@pytest.mark.only_on("kube-apiserver")
 def test_an_expired_token_is_replaced_by_the_one_in_the_file(
     writer: ClusterWriter, server: RealApiServer, account: Path, namespace: str
 ) -> None:
@@ -118,6 +145,7 @@ def test_an_expired_token_is_replaced_by_the_one_in_the_file(
         assert watching.status().relists == {}
 
 
+@pytest.mark.only_on("kube-apiserver")
 def test_a_token_that_went_with_its_pod_is_refused_and_the_next_one_taken(
     writer: ClusterWriter, server: RealApiServer, account: Path, namespace: str
 ) -> None:
@@ -161,6 +189,7 @@ def test_another_authority_is_not_trusted_and_the_token_not_sent(
         wait_for(watching.synced)
 
 
+@pytest.mark.only_on("kube-apiserver")
 def test_the_doctor_finds_everything_allowed_that_this_server_has(
     server: RealApiServer, writer: ClusterWriter, account: Path
 ) -> None:
@@ -169,6 +198,7 @@ def test_the_doctor_finds_everything_allowed_that_this_server_has(
     assert {one.subject for one in trials} >= {"list pods", "watch pods", "get replicasets", "get jobs"}
 
 
+@pytest.mark.only_on("kube-apiserver")
 def test_the_doctor_names_each_right_that_is_missing(server: RealApiServer, writer: ClusterWriter, account: Path) -> None:
     writer.ask("DELETE", BINDING)
     try:

@@ -109,6 +109,7 @@ def test_services_and_nodes_are_those_that_kubectl_tells(
         wait_for(lambda: known_nodes(watching.sink) == told_nodes(writer))
 
 
+@pytest.mark.only_on("kube-apiserver")
 def test_a_server_without_endpoint_slices_v1_is_said_to_be_one_and_the_rest_goes_on(
     writer: ClusterWriter, server: RealApiServer, account: Path
 ) -> None:
@@ -123,6 +124,7 @@ def test_a_server_without_endpoint_slices_v1_is_said_to_be_one_and_the_rest_goes
         wait_for(lambda: all(watching.synced(name) for name in ("pods", "services", "nodes")))
 
 
+@pytest.mark.only_on("kube-apiserver")
 def test_pages_are_asked_for_where_streaming_lists_are_not_known(
     writer: ClusterWriter, server: RealApiServer, account: Path, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +138,7 @@ def test_pages_are_asked_for_where_streaming_lists_are_not_known(
         assert watching.status().requests["answered"] >= 30 / 7
 
 
+@pytest.mark.only_on("kube-apiserver")
 def test_a_continue_token_that_etcd_forgot_is_answered_by_another_list(
     writer: ClusterWriter, server: RealApiServer, account: Path, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

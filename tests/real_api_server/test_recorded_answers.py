@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import pytest
 from cluster_writer import ClusterWriter, writing_to
 from real_api_server import real_api_server
 from recorded_answers import PODS, RECORDED, Asker, Outline, Question, outline_of_line, recorded
@@ -28,6 +29,7 @@ def bookmark(asker: Asker, writer: ClusterWriter, version: str) -> Outline:
         return outline_of_line(next(lines))
 
 
+@pytest.mark.only_on("kube-apiserver")
 def test_a_real_server_answers_as_recorded(tmp_path: Path) -> None:
     with real_api_server(tmp_path) as server, writing_to(server) as writer:
         writer.give_rights()
