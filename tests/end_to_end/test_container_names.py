@@ -80,8 +80,9 @@ def test_flows_between_containers_carry_their_names(podman: Podman, start_agent:
     port = free_port()
     # One is older than the agent, the other comes later.
     serve = ["/bin/busybox", "httpd", "-f", "-p", f"127.0.0.1:{port}", "-h", "/bin"]
-    podman.run("run", "--detach", "--name", "shop", "--network", "host", IMAGE, *serve)
-    agent = start_agent("--probes", "process,tcp", "--snapshot-interval", "1")
+    compose = ["--label", "com.docker.compose.project=market", "--label", "com.docker.compose.service=storefront"]
+    podman.run("run", "--detach", "--name", "shop", *compose, "--network", "host", IMAGE, *serve)
+    agent = start_agent("--probes", "process,tcp", "--snapshot-interval", "1", "--kubernetes-labels", "com.docker.compose.*")
     ask = f"while true; do /bin/busybox wget -q -O /dev/null http://127.0.0.1:{port}/busybox; /bin/busybox sleep 0.2; done"
     podman.run("run", "--detach", "--name", "customer", "--network", "host", IMAGE, "/bin/busybox", "sh", "-c", ask)
 
@@ -92,6 +93,7 @@ def test_flows_between_containers_carry_their_names(podman: Podman, start_agent:
     found = {one["name"]: one for one in answer["workloads"]}
     assert {"shop", "customer"} <= found.keys(), sorted(found)
     assert {found[name]["kind"] for name in ("shop", "customer")} == {"container"}
+    assert found["shop"]["attributes"]["container.label.com.docker.compose.service"] == "storefront"
 
     def drawn(answer: Any) -> bool:
         return any(edge_of(flow) == ("customer", "shop") for flow in answer["flows"])

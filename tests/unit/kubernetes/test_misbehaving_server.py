@@ -192,6 +192,17 @@ def test_streams_that_never_tell_all_give_way_to_pages(cluster: ApiServerDouble)
         assert len(cluster.asked("pods", "list")) == 1
 
 
+def test_a_streaming_list_that_is_refused_within_its_stream_gives_way_to_pages(cluster: ApiServerDouble) -> None:
+    """So Kubernetes 1.34 and later with an etcd that is too old: the status is 200."""
+    names = fill(cluster, 4)
+    refusal = b'{"type":"ERROR","object":{"kind":"Status","code":500,"message":"RequestWatchProgress is disabled"}}\n'
+    cluster.misbehave(*(say("pods", refusal) for _ in range(4)))
+    with watching(cluster) as watched:
+        wait_for(lambda: watched.sink.names() == names)
+        assert len(cluster.asked("pods", "list")) == 1
+        assert watched.status().requests["server_error"] == 4
+
+
 def test_a_silent_stream_counts_as_dead(cluster: ApiServerDouble) -> None:
     fill(cluster, 1)
     with watching(cluster, pace=replace(QUICK, silence=0.4)) as watched:
