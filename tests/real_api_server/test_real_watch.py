@@ -131,7 +131,7 @@ def test_pages_are_asked_for_where_streaming_lists_are_not_known(
     monkeypatch.setattr("collector.kubernetes.reflector.PAGE_OBJECTS", 7)
     for number in range(30):
         writer.add_pod(namespace, f"page-{number}")
-    with watching_by(access_by(account, server.ports[0]), WatchOptions("node-1", "pods")) as watching:
+    with watching_by(access_by(account, server.ports[0]), WatchOptions("node-1", "pods"), SHORT_STREAMS) as watching:
         wait_for(watching.synced)
         assert in_step(writer, watching.sink, "")
         assert watching.status().requests["unsupported"] == 1, "the question for a streaming list"
@@ -145,7 +145,7 @@ def test_a_continue_token_that_etcd_forgot_is_answered_by_another_list(
     monkeypatch.setattr("collector.kubernetes.reflector.PAGE_OBJECTS", 7)
     for number in range(20):
         writer.add_pod(namespace, f"page-{number}")
-    with watching_by(access_by(account, server.ports[0]), WatchOptions("node-1", "pods")) as watching:
+    with watching_by(access_by(account, server.ports[0]), WatchOptions("node-1", "pods"), SHORT_STREAMS) as watching:
         learn, compacted = watching.sink.learn, []
 
         def compact_once(changes: object) -> None:

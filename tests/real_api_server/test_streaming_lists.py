@@ -16,6 +16,7 @@ from real_api_server import LIBRARY_SERVER, Program, RealApiServer, real_api_ser
 from started_agent import RunningAgent
 
 from collector.kubernetes.cluster_watch import WatchOptions
+from collector.kubernetes.permission_trials import try_permissions
 
 pytestmark = pytest.mark.only_on("library")
 WATCHED = ("pods", "services", "endpointslices", "nodes")
@@ -71,6 +72,12 @@ def test_a_pod_behind_a_service_is_named_although_its_node_is_another(
     health: Any = agent.ask("/api/v1/health")
     assert not [reason for reason in health["reasons"] if "kubernetes" in reason.lower()]
     assert agent.stop() == 0
+
+
+def test_the_doctor_finds_nothing_missing(server: RealApiServer, writer: ClusterWriter, account: Path) -> None:
+    trials = try_permissions(access_by(account, server.ports[0]), "node-1", "services")
+    assert {one.subject for one in trials} >= {"list endpointslices", "watch endpointslices"}
+    assert [one.subject for one in trials if one.cause] == []
 
 
 @dataclass(frozen=True)
