@@ -8,7 +8,7 @@ import pytest
 from api_server_double import ApiServerDouble
 from api_server_faults import half_a_page, refuse, say
 from cluster_objects import endpoint, endpoint_slice, node, pod, service, uid_of
-from cluster_sink import QUICK, RememberingSink, watching
+from cluster_sink import IMPATIENT, RememberingSink, watching
 from otlp_receiver import wait_for
 
 from collector.cluster_facts import Pod
@@ -74,7 +74,7 @@ def told(sink: RememberingSink) -> dict[str, Pod]:
 def test_what_is_told_in_the_end_is_what_is_so(cluster: ApiServerDouble, seed: int, streaming: bool) -> None:
     chance = random.Random(seed)
     cluster.streaming_lists = streaming
-    with watching(cluster, WatchOptions("node-1", "pods"), QUICK) as watched:
+    with watching(cluster, WatchOptions("node-1", "pods"), IMPATIENT) as watched:
         for _ in range(STEPS):
             change_something(cluster, chance)
             if chance.random() < 0.2:

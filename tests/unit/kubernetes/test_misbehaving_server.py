@@ -10,7 +10,7 @@ import pytest
 from api_server_double import ApiServerDouble
 from api_server_faults import half_a_page, hang, refuse, say, silent_watch
 from cluster_objects import pod, uid_of
-from cluster_sink import QUICK, Watched, watching
+from cluster_sink import IMPATIENT, QUICK, Watched, watching
 from otlp_receiver import wait_for
 
 from collector.cluster_status import WatchState
@@ -217,27 +217,28 @@ def test_a_silent_stream_counts_as_dead(cluster: ApiServerDouble) -> None:
 def test_a_stream_that_told_everything_may_be_silent_for_long(cluster: ApiServerDouble) -> None:
     """Silence is a bad sign only while things are being told."""
     fill(cluster, 1)
-    with watching(cluster) as watched:
+    with watching(cluster, pace=IMPATIENT) as watched:
         wait_for(watched.synced)
-        time.sleep(3 * QUICK.list_silence)
+        asked = len(cluster.asked("pods"))
+        time.sleep(3 * IMPATIENT.list_silence)
         expect_news(cluster, watched)
-        assert len(cluster.asked("pods")) == 1
+        assert len(cluster.asked("pods")) == asked
 
 
 def test_a_stream_that_stops_in_the_middle_of_telling_counts_as_dead(cluster: ApiServerDouble) -> None:
     names = fill(cluster, 2)
     cluster.misbehave(silent_watch("pods"))
-    with watching(cluster) as watched:
+    with watching(cluster, pace=IMPATIENT) as watched:
         wait_for(lambda: watched.sink.names() == names)
-        assert watched.status().requests["silent"] == 1
+        assert watched.status().requests["silent"] >= 1
 
 
 def test_a_server_that_takes_the_request_and_says_nothing_is_asked_again(cluster: ApiServerDouble) -> None:
     names = fill(cluster, 2)
     cluster.misbehave(hang("pods", "watch"), hang("pods", "list"))
-    with watching(cluster) as watched:
+    with watching(cluster, pace=IMPATIENT) as watched:
         wait_for(lambda: watched.sink.names() == names)
-        assert watched.status().requests["silent"] == 2
+        assert watched.status().requests["silent"] >= 2
 
 
 def test_retry_after_is_waited_for(cluster: ApiServerDouble) -> None:
