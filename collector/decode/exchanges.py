@@ -167,7 +167,7 @@ class ExchangeDecoder:
         if stream.positions[side] not in (-1, at):
             self._counters["gaps"] += 1
             conversation.lose(side)
-        stream.positions[side] = at + int(row["length"])
+        stream.expect(side, at + int(row["length"]))
         if row["closed"]:
             return conversation.end(now)
         done = list(conversation.feed(side, data, now))

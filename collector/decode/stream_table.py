@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ TRIES_MAX = 4  # exchanges that nobody recognises before the kernel is told to l
 EXCHANGES, CHUNKS, IGNORED = 1, 2, 3
 ENDED = 2  # enum exchange_end: the connection closed
 IDLE_NS = 600_000_000_000
+ANYWHERE = (-1, -1)
 
 
 class Beginning(NamedTuple):
@@ -43,8 +44,13 @@ class Stream:
     conversation: Conversation | None = None
     tries: int = 0
     seen_at: int = 0
-    positions: list[int] = field(default_factory=lambda: [-1, -1])
+    positions: tuple[int, int] = ANYWHERE
     keep_texts: bool = False
+
+    def expect(self, side: Side, position: int) -> None:
+        """Its next chunk begins there."""
+        before = self.positions
+        self.positions = (position, before[1]) if side is Side.CLIENT else (before[0], position)
 
     def converse(self) -> Conversation:
         """The parser, begun at the first need; the protocol must be known."""
