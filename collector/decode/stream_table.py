@@ -62,10 +62,10 @@ class Stream:
 
 
 class StreamTable:
-    """Bounded: the connection silent for longest is forgotten first; connections that closed go at once."""
+    """Bounded: of more than `maximum` the one silent for longest is forgotten first; connections that closed go at once."""
 
-    def __init__(self, counters: Counter[str], *, keep_texts: bool = False) -> None:
-        self._keep_texts = keep_texts
+    def __init__(self, counters: Counter[str], *, keep_texts: bool = False, maximum: int = STREAMS_MAX) -> None:
+        self._keep_texts, self._maximum = keep_texts, maximum
         self._streams: OrderedDict[int, Stream] = OrderedDict()
         self._beginnings: dict[tuple[bytes, bytes], Beginning] = {}
         self._decisions: list[Decision] = []
@@ -145,7 +145,7 @@ class StreamTable:
     def forget_silent(self, now_boot_ns: int) -> None:
         while self._streams:
             flow, stream = next(iter(self._streams.items()))
-            if len(self._streams) <= STREAMS_MAX and now_boot_ns - stream.seen_at < IDLE_NS:
+            if len(self._streams) <= self._maximum and now_boot_ns - stream.seen_at < IDLE_NS:
                 break
             del self._streams[flow]
             self._counters["streams_forgotten"] += 1
