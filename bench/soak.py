@@ -1,7 +1,7 @@
 """Does the agent grow? Pods by the hundred a minute, ever new paths, names and connections, and its memory all the while.
 
     .venv/bin/python bench/soak.py [--minutes 30] [--settle 15] [--haste 1] [--every 30] [--slots 4] [--requests 200] [--names 10]
-                                   [--traced] [-- options of the agent]
+                                   [--traced] [--idle] [-- options of the agent]
 
 Prints a line each `--every` seconds; at the end how it grew after `--settle` minutes, in MiB an hour with twice the standard
 error, and what glibc and Python held at both ends of that time. For the first `--settle` minutes requests and names come
@@ -18,7 +18,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,8 +83,9 @@ def watch(agent: RunningAgent, group: Path, account: Path, load: Load, options: 
 
 
 @contextmanager
-def cgroup_of_its_own(root: Path) -> Iterator[Path]:
+def cgroup_of_its_own() -> Iterator[Path]:
     """Where the pods are, so that two soaks do not have the same ones."""
+    (root, *_) = [Path(place) for top, place in find_cgroup2(Path("/proc/self/mountinfo").read_text()) if not top]
     place = root / f"soak-{os.getpid()}"
     place.mkdir()
     try:
@@ -105,24 +106,33 @@ def main() -> None:
     parser.add_argument("--names", type=float, default=10, help="a second")
     parser.add_argument("--traced", action="store_true", help="who allocated what, at twice the CPU")
     parser.add_argument("agent", nargs="*", help="options of the agent")
+    parser.add_argument("--idle", action="store_true", help="no load and no cluster at all")
     options = parser.parse_args()
-    (root, *_) = [Path(place) for top, place in find_cgroup2(Path("/proc/self/mountinfo").read_text()) if not top]
     load = Load(options.requests, options.names, options.haste)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        group = stack.enter_context(memory_group(f"honeyguide-soak-{os.getpid()}"))
+        program = [str(ROOT / "bench/memory_account.py"), str(folder / "account"), *["--traced"] * options.traced, "--"]
+        if options.idle:
+            agent = start_inside(group, folder, options.agent, program, stack)
+            watch(agent, group, folder / "account", load, options)
+            return
         cluster = stack.enter_context(api_server_double(folder))
         stack.enter_context(loaded(load))
-        group = stack.enter_context(memory_group(f"honeyguide-soak-{os.getpid()}"))
         ports = ",".join(map(str, load.ports))
         watching = ["--kubeconfig", str(cluster.kubeconfig), "--node-name", "node-1", "--dns-ports", ports]
-        program = [str(ROOT / "bench/memory_account.py"), str(folder / "account"), *["--traced"] * options.traced, "--"]
-        with inside(group):
-            agent = RunningAgent(folder, *watching, *options.agent, program=program)
-        stack.callback(agent.stop)
-        place = stack.enter_context(cgroup_of_its_own(root))
+        agent = start_inside(group, folder, [*watching, *options.agent], program, stack)
+        place = stack.enter_context(cgroup_of_its_own())
         truth = stack.enter_context(churning(cluster, place, 60 * options.minutes + 60, options.slots))
         watch(agent, group, folder / "account", load, options)
         print(f"done: {json.dumps(load.done | {'pods': truth.pods})}")
+
+
+def start_inside(group: Path, folder: Path, words: Sequence[str], program: Sequence[str], stack: ExitStack) -> RunningAgent:
+    with inside(group):
+        agent = RunningAgent(folder, *words, program=program)
+    stack.callback(agent.stop)
+    return agent
 
 
 if __name__ == "__main__":
