@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from collector.clock import Clock, SystemClock
 from collector.cluster_choice import choose_cluster_watch
-from collector.heap import keep_what_a_drain_frees
+from collector.heap import give_back_free_pages, keep_what_a_drain_frees
 from collector.node import Node
 from collector.node_building import build_node
 from collector.probe_control import ProbeControl
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 SHIPPED_PROBES = (Path(__file__).resolve().parent.parent / "probes", Path("/usr/share/honeyguide/probes"))
 HOUSEKEEPING_SECONDS = 2.0
+GIVING_BACK_SECONDS = 60.0
 EXPORTERS_SECONDS = 2.0  # to send what is left; an agent ends within 5 s
 
 
@@ -52,6 +53,7 @@ class Agent:
     stop: threading.Event = field(default_factory=threading.Event)
     control: ProbeControl | None = None
     _next_housekeeping: float = 0.0
+    _next_giving_back: float = 0.0
 
     def run(self, wait: Callable[[float], None]) -> None:
         """Until `stop` is set. A failing drain ends the agent: it would otherwise lose data in silence."""
@@ -77,6 +79,9 @@ class Agent:
         if started >= self._next_housekeeping:
             self._next_housekeeping = started + HOUSEKEEPING_SECONDS
             self.node.keep_house()
+        if started >= self._next_giving_back:
+            self._next_giving_back = started + GIVING_BACK_SECONDS
+            give_back_free_pages()
 
     def _steer(self) -> None:
         modes: dict[str, dict[int, int]] = {}

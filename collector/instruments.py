@@ -7,9 +7,9 @@ Instruments of probes come from their manifests, those of the agent itself from 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collector.workload import Workload
@@ -87,10 +87,18 @@ class Point:
     started_at: float
 
 
+class Points(Protocol):
+    """A list of them, or what makes them when it is gone through. Its length is 0 only when there is none."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Point]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class InstrumentSnapshot:
     instrument: Instrument
-    points: Sequence[Point]
+    points: Points
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,19 +180,23 @@ class Node:
     def health(self) -> Health:
         return self._health
 
-    def render_metrics(self, accept: str) -> tuple[bytes, str] | None:
+    def render_metrics(self, accept: str) -> tuple[Iterator[bytes], str] | None:
         if not self.settings.prometheus:
             return None
         with self.lock:
             snapshot = self.snapshot()
             read = Families(self.labels, self.sweep.retired.points())
-        page = render(snapshot, accept, self.resources.agent, read)
+        pieces, content_type = render(snapshot, accept, self.resources.agent, read)
+        return self._retiring(pieces, read), content_type
+
+    def _retiring(self, pieces: Iterator[bytes], read: Families) -> Iterator[bytes]:
+        """The pieces; after the last, what has ended for whoever read it to there."""
+        yield from pieces
         with self.lock:
-            self.sweep.retired.drop(read.ended)
-        return page
+            self.sweep.note_read(read.ended, time.time())
 
     def snapshot(self) -> Snapshot:
-        """All series now. The lock is held for the copy of the numbers only."""
+        """All series now. The lock is held for the copy of the numbers only, from which points are made later."""
         with self.lock:
             measured = [*self.pipeline.rooms.aggregator.snapshot(), *self.pipeline.rooms.traces.snapshot()]
             facts = self._facts()
@@ -274,6 +278,7 @@ class Node:
             "lookups_overwritten": self.lookups.counts().overwritten,
             "requests_overwritten": requests.overwritten,
             "request_words_over": requests.words_overflowed,
+            "retired_series_forgotten": self.sweep.retired.forgotten,
             **{f"{record}_vanished": count for (_, record), count in vanished.items()},
         }
 

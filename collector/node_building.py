@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from collector.aggregate.aggregator import AggregateSettings, Aggregator
 from collector.aggregate.trace_metrics import TraceMetrics, TraceMetricsSettings
@@ -21,6 +22,7 @@ from collector.enrich.translations import Translations
 from collector.export.label_choice import read_label_choice
 from collector.export.otlp_settings import read_otlp_settings
 from collector.export.resource import read_machine_id, read_resources
+from collector.export.retired_series import RetiredSeries
 from collector.export.span_settings import read_span_settings
 from collector.node import Node, agent_version
 from collector.pipeline import Pipeline, Rooms
@@ -32,6 +34,8 @@ from collector.store.lookups import LookupStore
 from collector.store.requests import RequestStore
 
 LEAST_FRESH_SECONDS = 60.0
+CONNECTIONS_KNOWN = 65_536  # by their names, ends, protocols and translations; max_connections may be less
+RETIRED_KEPT, RETIRED_OF_EACH = 20_000, 10  # series of gone pods at most; fewer where instruments have few series
 
 
 def build_node(settings: Settings, clock: Clock, source: Source, environ: Mapping[str, str]) -> Node:
@@ -40,10 +44,11 @@ def build_node(settings: Settings, clock: Clock, source: Source, environ: Mappin
     resources = read_resources(environ, os.uname().nodename, read_machine_id(), agent_version())
     choice = NamingChoice(settings.service_from_labels, settings.kubernetes_labels, settings.kubernetes_annotations)
     identities = build_identities(settings.max_workloads, settings.max_processes, clock, choice, settings.max_cluster_objects)
-    names = NameTable()
+    connections = min(settings.max_connections, CONNECTIONS_KNOWN)
+    names = NameTable(connections)
     fresh = max(LEAST_FRESH_SECONDS, 3 * settings.snapshot_interval)
-    translations = Translations()
-    local, peers = build_enrichers(identities, names, settings.networks, fresh, translations)
+    translations = Translations(connections)
+    local, peers = build_enrichers(identities, names, settings.networks, fresh, translations, connections)
     aggregate = AggregateSettings(settings.max_series, otlp.exponential if otlp else False)
     routes = RouteEnricher(RouteTable())
     rooms = Rooms(
@@ -59,17 +64,20 @@ def build_node(settings: Settings, clock: Clock, source: Source, environ: Mappin
     )
     pipeline = Pipeline(rooms, clock, code_seconds=settings.probe_python_max, facts=identities.cluster)
     labels = read_label_choice(settings.prometheus_labels)
-    sweep = SeriesSweep(identities, rooms.aggregator, rooms.traces, 60.0 * settings.series_idle_minutes)
+    retired = RetiredSeries(min(RETIRED_KEPT, RETIRED_OF_EACH * settings.max_series))
+    sweep = SeriesSweep(identities, rooms.aggregator, rooms.traces, 60.0 * settings.series_idle_minutes, retired)
     node = Node(settings, clock, source, pipeline, peers, otlp, resources, sweep, routes=routes, labels=labels)
     node.networks = NetworkTable(settings.networks)
+    exchanges: dict[str, Any] = {"max_connections": connections}
     wanted = read_span_settings(environ, settings.otlp_endpoint)
     if wanted is not None and settings.traces_per_second:
         from collector.export.span_exporter import SpanExporter  # noqa: PLC0415 -- see node.py
 
         node.sampler = RequestSampler(settings.trace_ratio, settings.traces_per_second, settings.slow_request)
         node.spans = SpanExporter(wanted, resources, node.workload, agent_version(), node.confirm_spans)
-        pipeline.decoder_options = {"exchanges": {"sampler": node.sampler, "keep_texts": settings.query_text}}
+        exchanges |= {"sampler": node.sampler, "keep_texts": settings.query_text}
         pipeline.spans = node.spans
+    pipeline.decoder_options = {"exchanges": exchanges}
     return node
 
 

@@ -82,7 +82,7 @@ class Settings(BaseModel):
     ring_bytes: Bytes = Field(1 << 20, ge=1 << 16, le=1 << 26, description="Size of each event ring.")
     snapshot_interval: Seconds = Field(5.0, ge=0.5, le=300, description="How often the kernel's own counters are read.")
     drain_interval_max: Seconds = Field(0.25, ge=0.01, le=5, description="The longest that an event waits in a ring.")
-    max_connections: Count = Field(65536, ge=1024, le=1 << 20, description="TCP sockets the kernel half remembers.")
+    max_connections: Count = Field(65536, ge=1024, le=1 << 20, description="TCP sockets remembered, in the kernel and here.")
     max_udp_flows: Count = Field(16384, ge=1024, le=1 << 20, description="UDP flows the kernel half remembers.")
     dns_ports: Ports = Field((53,), description="Ports whose traffic is read as DNS.")
     program_statistics: Switch = Field(False, description="Measure runs and run time of each program; about 50 ns a run.")

@@ -14,6 +14,7 @@ from collector.aggregate.feed import Feed
 from collector.aggregate.group_numbers import GroupNumbers
 from collector.aggregate.histogram import BucketLayout
 from collector.aggregate.series import Labels, SeriesTable
+from collector.aggregate.series_copy import CopiedPoints, SeriesCopy, copy_series
 from collector.batch import Batch
 from collector.catalog.manifest import Manifest, Record
 from collector.errors import ManifestError
@@ -139,15 +140,11 @@ class Aggregator:
         return True
 
     def snapshot(self) -> list[InstrumentSnapshot]:
-        """All series as of now; those whose names have become equal are one."""
+        """All series as of now, copied as columns; those whose names have become equal are one point."""
         return [
-            InstrumentSnapshot(instrument, merge_points(point for feed in feeds for point in self._points(feed)))
+            InstrumentSnapshot(instrument, CopiedPoints([copy_series(feed, self._resolve) for feed in feeds], make_points))
             for instrument, feeds in self._instruments.values()
         ]
-
-    def _points(self, feed: Feed) -> Iterable[Point]:
-        for place, labels in feed.table.active():
-            yield self._point(feed, place, labels)
 
     def _point(self, feed: Feed, place: int, labels: Labels) -> Point:
         columns = feed.table.values[place]
@@ -159,9 +156,7 @@ class Aggregator:
         return None if number < 0 else self._resolve(number)
 
     def _attributes(self, labels: Labels) -> Mapping[str, AttributeValue]:
-        if labels.peer < 0:
-            return labels.attributes
-        return {**self._resolve(labels.peer).peer_attributes(), **labels.attributes}
+        return about_peer(labels, self._workload(labels.peer))
 
     def confirm(self, spans: Mapping[bytes, bytes]) -> None:
         """These spans were exported (span id -> trace id): histograms may point at them from now on."""
@@ -235,6 +230,19 @@ def cumulative_fields(record: Record, map_key: tuple[str, ...]) -> CumulativeFie
         return None
     key = (record.key,) if record.key else map_key
     return CumulativeFields(key, tuple(record.cumulative), tuple(record.once), record.born, restarts=not record.key)
+
+
+def about_peer(labels: Labels, peer: Workload | None) -> Mapping[str, AttributeValue]:
+    """The attributes of a series, and those of its other side."""
+    return labels.attributes if peer is None else {**peer.peer_attributes(), **labels.attributes}
+
+
+def make_points(copies: Sequence[SeriesCopy]) -> list[Point]:
+    return merge_points(
+        Point(copy.owners[position], about_peer(labels, copy.peers[position]), copy.value(position), copy.started_at[position])
+        for copy in copies
+        for position, labels in enumerate(copy.labels)
+    )
 
 
 def merge_points(points: Iterable[Point]) -> list[Point]:

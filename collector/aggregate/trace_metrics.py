@@ -17,7 +17,8 @@ from collector.aggregate.exemplars import ExemplarBoard
 from collector.aggregate.feed import Feed
 from collector.aggregate.group_numbers import GroupNumbers
 from collector.aggregate.histogram import BucketLayout
-from collector.aggregate.series import OVERFLOW_ATTRIBUTES, Labels, SeriesTable
+from collector.aggregate.series import Labels, SeriesTable
+from collector.aggregate.series_copy import CopiedPoints, SeriesCopy, copy_series
 from collector.batch import Batch, Column
 from collector.catalog.manifest import Metric
 from collector.instruments import AttributeValue, InstrumentKind, InstrumentSnapshot, Point
@@ -73,10 +74,10 @@ class TraceMetricsSettings:
 
 @dataclass(slots=True, eq=False)
 class _Family:
-    """Instruments that are grouped alike. name: what labels of a series are called."""
+    """Instruments that are grouped alike. name: what a series is called, by its labels and both its sides."""
 
     feeds: Sequence[Feed]
-    name: Callable[[Labels], tuple[Workload | None, Attributes]]
+    name: Callable[[Labels, Workload | None, Workload | None], tuple[Workload | None, Attributes]]
     few_valued: frozenset[str]
     memory: GroupNumbers = field(default_factory=GroupNumbers)
 
@@ -85,11 +86,16 @@ class _Family:
         for feed in self.feeds:
             feed.add(groups, now)
 
-    def points(self, feed: Feed) -> Iterable[Point]:
-        for place, labels in feed.table.active():
-            columns, exemplars = feed.table.values[place], feed.table.exemplars.get(place)
-            value = feed.buckets.value(columns, exemplars) if feed.buckets else float(columns[0])
-            yield Point(*self.name(labels), value, float(feed.table.started_at[place]))
+    def points(self, copies: Sequence[SeriesCopy]) -> list[Point]:
+        return merge_points(
+            Point(
+                *self.name(labels, copy.owners[position], copy.peers[position]),
+                copy.value(position),
+                copy.started_at[position],
+            )
+            for copy in copies
+            for position, labels in enumerate(copy.labels)
+        )
 
 
 class TraceMetrics:
@@ -148,20 +154,20 @@ class TraceMetrics:
         unique, inverse = np.unique(numbers, return_inverse=True)
         return np.array([self._resolve(number).kind in OUTSIDE for number in unique.tolist()], bool)[inverse]
 
-    def _name_span(self, labels: Labels) -> tuple[Workload | None, Attributes]:
+    @staticmethod
+    def _name_span(labels: Labels, workload: Workload | None, _: Workload | None) -> tuple[Workload | None, Attributes]:
         words = labels.attributes
-        if words is OVERFLOW_ATTRIBUTES:
+        if workload is None:
             return None, words
-        workload = self._resolve(labels.local)
         span = name_span(*(str(words.get(name, "")) for name in ("protocol", "operation", "route")))
         status = "STATUS_CODE_ERROR" if words["failed"] else "STATUS_CODE_UNSET"
         kind = KINDS[str(words["role"])]
         return workload, {"service": name_of(workload), "span_name": span, "span_kind": kind, "status_code": status}
 
-    def _name_edge(self, labels: Labels) -> tuple[Workload | None, Attributes]:
-        if labels.attributes is OVERFLOW_ATTRIBUTES:
+    @staticmethod
+    def _name_edge(labels: Labels, client: Workload | None, server: Workload | None) -> tuple[Workload | None, Attributes]:
+        if client is None or server is None:
             return None, labels.attributes
-        client, server = self._resolve(labels.local), self._resolve(labels.peer)
         kind = CONNECTION_TYPES[int(labels.attributes["connection_type"])]
         named = {
             "client": name_of(client), "server": name_of(server), "connection_type": kind,
@@ -171,7 +177,7 @@ class TraceMetrics:
 
     def snapshot(self) -> list[InstrumentSnapshot]:
         return [
-            InstrumentSnapshot(feed.metric.instrument(), merge_points(family.points(feed)))
+            InstrumentSnapshot(feed.metric.instrument(), CopiedPoints([copy_series(feed, self._resolve)], family.points))
             for family in self._families
             for feed in family.feeds
         ]

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 
 from collector.api.cluster_routes import ClusterRoutes
 from collector.api.flow_routes import FlowRoutes
@@ -103,7 +103,7 @@ def _plain_routes(agent: AgentView) -> APIRouter:
         rendered = agent.render_metrics(request.headers.get("accept", ""))
         if rendered is None:
             return refuse(404, "Metrics for Prometheus are switched off.", None, "set HONEYGUIDE_PROMETHEUS=true")
-        return Response(rendered[0], headers={"content-type": rendered[1]})
+        return StreamingResponse(rendered[0], headers={"content-type": rendered[1]})
 
     return router
 

@@ -64,7 +64,7 @@ class Identities(Protocol):
 class AgentView(Protocol):
     """The running agent. Stores and identities are read under `lock`; the methods take it themselves if they must.
 
-    started_at: unix ns. render_metrics(accept header) gives the page and its content type, or None when switched off.
+    started_at: unix ns. render_metrics(accept header) gives the page in pieces and its content type, or None when switched off.
     """
 
     @property
@@ -109,4 +109,4 @@ class AgentView(Protocol):
 
     def health(self) -> Health: ...
 
-    def render_metrics(self, accept: str) -> tuple[bytes, str] | None: ...
+    def render_metrics(self, accept: str) -> tuple[Iterator[bytes], str] | None: ...

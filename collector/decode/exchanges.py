@@ -24,7 +24,7 @@ from collector.decode.request_record import (
 )
 from collector.decode.request_rows import fill_requests
 from collector.decode.sampling import RequestSampler
-from collector.decode.stream_table import Stream, StreamTable, request_head, response_head
+from collector.decode.stream_table import STREAMS_MAX, Stream, StreamTable, request_head, response_head
 from collector.decode.trace_columns import traces_of
 from collector.row_groups import group_rows
 
@@ -34,13 +34,15 @@ TLS_PROBE = "tls_data"
 
 
 class ExchangeDecoder:
-    """Bounded: the connection silent for longest is forgotten first.
+    """Bounded: of more than max_connections the one silent for longest is forgotten first.
 
     sampler: chooses the requests that become spans; their batches then have the column `details` (object: Request, or
     None where it is not sampled). Without one nothing is sampled. keep_texts: sanitised texts of queries become attributes.
     """
 
-    def __init__(self, sampler: RequestSampler | None = None, *, keep_texts: bool = False) -> None:
+    def __init__(
+        self, sampler: RequestSampler | None = None, *, keep_texts: bool = False, max_connections: int = STREAMS_MAX
+    ) -> None:
         self._sampler = sampler
         self._texts = RequestTexts()
         self._http = HttpExchanges(self._texts)
@@ -48,7 +50,7 @@ class ExchangeDecoder:
         self._probe = ""
         self._schema = request_schema("", self._texts)
         self._counters: Counter[str] = Counter()
-        self._streams = StreamTable(self._counters, keep_texts=keep_texts)
+        self._streams = StreamTable(self._counters, keep_texts=keep_texts, maximum=max_connections)
 
     def decode(self, batch: Batch) -> list[Batch]:
         if not len(batch):
@@ -167,7 +169,7 @@ class ExchangeDecoder:
         if stream.positions[side] not in (-1, at):
             self._counters["gaps"] += 1
             conversation.lose(side)
-        stream.positions[side] = at + int(row["length"])
+        stream.expect(side, at + int(row["length"]))
         if row["closed"]:
             return conversation.end(now)
         done = list(conversation.feed(side, data, now))

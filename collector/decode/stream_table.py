@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ TRIES_MAX = 4  # exchanges that nobody recognises before the kernel is told to l
 EXCHANGES, CHUNKS, IGNORED = 1, 2, 3
 ENDED = 2  # enum exchange_end: the connection closed
 IDLE_NS = 600_000_000_000
+ANYWHERE = (-1, -1)
 
 
 class Beginning(NamedTuple):
@@ -43,8 +44,13 @@ class Stream:
     conversation: Conversation | None = None
     tries: int = 0
     seen_at: int = 0
-    positions: list[int] = field(default_factory=lambda: [-1, -1])
+    positions: tuple[int, int] = ANYWHERE
     keep_texts: bool = False
+
+    def expect(self, side: Side, position: int) -> None:
+        """Its next chunk begins there."""
+        before = self.positions
+        self.positions = (position, before[1]) if side is Side.CLIENT else (before[0], position)
 
     def converse(self) -> Conversation:
         """The parser, begun at the first need; the protocol must be known."""
@@ -56,10 +62,10 @@ class Stream:
 
 
 class StreamTable:
-    """Bounded: the connection silent for longest is forgotten first; connections that closed go at once."""
+    """Bounded: of more than `maximum` the one silent for longest is forgotten first; connections that closed go at once."""
 
-    def __init__(self, counters: Counter[str], *, keep_texts: bool = False) -> None:
-        self._keep_texts = keep_texts
+    def __init__(self, counters: Counter[str], *, keep_texts: bool = False, maximum: int = STREAMS_MAX) -> None:
+        self._keep_texts, self._maximum = keep_texts, maximum
         self._streams: OrderedDict[int, Stream] = OrderedDict()
         self._beginnings: dict[tuple[bytes, bytes], Beginning] = {}
         self._decisions: list[Decision] = []
@@ -139,7 +145,7 @@ class StreamTable:
     def forget_silent(self, now_boot_ns: int) -> None:
         while self._streams:
             flow, stream = next(iter(self._streams.items()))
-            if len(self._streams) <= STREAMS_MAX and now_boot_ns - stream.seen_at < IDLE_NS:
+            if len(self._streams) <= self._maximum and now_boot_ns - stream.seen_at < IDLE_NS:
                 break
             del self._streams[flow]
             self._counters["streams_forgotten"] += 1

@@ -27,8 +27,12 @@ def build_enrichers(
     networks: Sequence[tuple[str, Network]] = (),
     fresh_seconds: float = 60,
     translations: Translations | None = None,
+    connections: int = 65_536,
 ) -> tuple[LocalEnricher, PeerEnricher]:
-    """networks: (name, network) pairs of the user's own. fresh_seconds: at least three times the snapshot interval."""
+    """networks: (name, network) pairs of the user's own. fresh_seconds: at least three times the snapshot interval.
+
+    connections: both of whose ends are remembered.
+    """
     cluster = ClusterPeers(identities.cluster, identities)
-    peers = PeerEnricher(identities, names, NetworkTable(networks), cluster, fresh_seconds, translations=translations)
+    peers = PeerEnricher(identities, names, NetworkTable(networks), cluster, fresh_seconds, 2 * connections, translations)
     return LocalEnricher(identities), peers

@@ -23,7 +23,7 @@ class KnownName:
 
 
 class NameTable:
-    """Bounded: `maximum` addresses, the one used longest ago goes first.
+    """Bounded: `maximum` names, those of the address used longest ago go first.
 
     grace_seconds: how long after its time to live a name still counts. Clients keep addresses far longer than they may
     (connection pools, JVMs), and no name at all helps nobody.
@@ -32,9 +32,11 @@ class NameTable:
     def __init__(self, maximum: int = 65536, grace_seconds: float = 3600) -> None:
         self._maximum, self._grace_ns = maximum, int(grace_seconds * NANOSECONDS)
         self._names: OrderedDict[bytes, list[KnownName]] = OrderedDict()
+        self._held = 0  # names of all addresses
         self.evicted = 0
 
     def __len__(self) -> int:
+        """Addresses with a name."""
         return len(self._names)
 
     def learn(self, address: bytes, name: str, boot_ns: int, ttl_seconds: int) -> None:
@@ -46,10 +48,13 @@ class NameTable:
         if place and known[place - 1].name == name:
             known[place - 1].until = max(known[place - 1].until, until)
         else:
+            self._held -= len(known)
             known.insert(place, KnownName(boot_ns, until, name))
             del known[:-HISTORY]
-        if len(self._names) > self._maximum:
-            self._names.popitem(last=False)
+            self._held += len(known)
+        while self._held > self._maximum and len(self._names) > 1:
+            _, gone = self._names.popitem(last=False)
+            self._held -= len(gone)
             self.evicted += 1
 
     def history(self, address: bytes) -> Sequence[KnownName]:

@@ -117,9 +117,10 @@ class _Groups:
         self._resources: dict[int, tuple[ResourceKey, Mapping[str, str]]] = {}
 
     def add(self, one: InstrumentSnapshot) -> None:
-        exponential = self._grouping.exponential and all(_has_exponential(point) for point in one.points)
+        points = list(one.points)
+        exponential = self._grouping.exponential and all(_has_exponential(point) for point in points)
         found: dict[ResourceKey, tuple[Run, dict[AttributeKey, Stream]]] = {}
-        for point in one.points:
+        for point in points:
             key, resource = self._resource(point)
             if key not in found:
                 delta = self._grouping.wants_delta(one.instrument.kind, observed=point.workload is None)

@@ -75,23 +75,29 @@ def attribute_labels(attributes: Mapping[str, AttributeValue]) -> Labels:
 
 @dataclass(slots=True)
 class Families:
-    """Made from one snapshot. ended: keys of retired series with whose labels nothing goes on."""
+    """Made from one snapshot. ended: keys of retired series with whose labels nothing goes on, once all families were read."""
 
     choice: LabelChoice = ALL_LABELS
     retired: Retired = field(default_factory=lambda: NOTHING_RETIRED)
-    found: dict[str, Family] = field(default_factory=dict)
     ended: list[Key] = field(default_factory=list)
-    _taken: set[str] = field(default_factory=set)
     _of_workload: OfWorkload = field(default_factory=dict)
 
-    def read(self, snapshot: Snapshot) -> list[Family]:
-        """The families that have series, in the order of the snapshot."""
+    def read(self, snapshot: Snapshot) -> Iterator[Family]:
+        """The families that have series, in the order of the snapshot; each is filled when it is asked for and then forgotten."""
+        taken: set[str] = set()
+        found: dict[str, Family] = {}
+        parts: dict[str, list[InstrumentSnapshot]] = {}
         for one in snapshot.instruments:
             if one.points:
-                self._fill(_family_for(one.instrument, self.found, self._taken), one)
+                family = _family_for(one.instrument, found, taken)
+                parts.setdefault(family.name, []).append(one)
             else:
                 self.ended += [key for key, _ in self.retired.get(one.instrument.name, ())]
-        return list(self.found.values())
+        for name, instruments in parts.items():
+            family = found.pop(name)
+            for one in instruments:
+                self._fill(family, one)
+            yield family
 
     def _fill(self, family: Family, one: InstrumentSnapshot) -> None:
         labelled = [(self._labels(one.instrument, point), point) for point in one.points]
@@ -122,7 +128,7 @@ class Families:
 
 def families(snapshot: Snapshot, choice: LabelChoice = ALL_LABELS) -> list[Family]:
     """The families that have series, in the order of the snapshot."""
-    return Families(choice).read(snapshot)
+    return list(Families(choice).read(snapshot))
 
 
 def _family_for(instrument: Instrument, found: dict[str, Family], taken: set[str]) -> Family:

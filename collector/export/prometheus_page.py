@@ -7,7 +7,6 @@ buckets. The tests read both pages with prometheus_client's parsers and want no 
 
 from __future__ import annotations
 
-import io
 import itertools
 import math
 from collections.abc import Iterable, Iterator
@@ -16,60 +15,68 @@ from collector.export.prometheus_families import Family, Labels, Row
 from collector.instruments import Exemplar, HistogramValue, InstrumentKind
 
 LARGEST_EXACT = 2**53
+PIECE = 1 << 17
 TARGET_HELP = "The agent that exports these metrics."
 
 
-class Page:
-    """Grows in small pieces: neither a page of text beside the page of bytes, nor a long call that keeps the drain waiting."""
+def page_lines(families: Iterable[Family], resource: Labels, *, openmetrics: bool) -> Iterator[str]:
+    """The page, a few lines at a time. resource: labels of target_info, which is left out when there are none."""
+    if resource:
+        yield _target_info(resource, openmetrics)
+    for family in families:
+        yield _header(family, openmetrics)
+        yield from _histograms(family, openmetrics) if family.instrument.kind is InstrumentKind.HISTOGRAM else _numbers(family)
+    if openmetrics:
+        yield "# EOF\n"
 
-    def __init__(self, openmetrics: bool) -> None:
-        self._openmetrics = openmetrics
-        self._bytes = io.BytesIO()
 
-    def finish(self) -> bytes:
-        if self._openmetrics:
-            self._write("# EOF\n")
-        return self._bytes.getvalue()
+def in_pieces(lines: Iterable[str], least: int = PIECE) -> Iterator[bytes]:
+    """The same as bytes, so many characters at a time: whoever sends them holds a piece, never the page."""
+    waiting: list[str] = []
+    length = 0
+    for text in lines:
+        waiting.append(text)
+        length += len(text)
+        if length >= least:
+            yield "".join(waiting).encode()
+            waiting, length = [], 0
+    if waiting:
+        yield "".join(waiting).encode()
 
-    def _write(self, text: str) -> None:
-        self._bytes.write(text.encode("utf-8"))
 
-    def write_target_info(self, labels: Labels) -> None:
-        name, kind = ("target", "info") if self._openmetrics else ("target_info", "gauge")
-        self._write(f"# HELP {name} {TARGET_HELP}\n# TYPE {name} {kind}\n")
-        self._write(f"target_info{{{_label_pairs(labels, labels.values())}}} 1\n")
+def _target_info(labels: Labels, openmetrics: bool) -> str:
+    name, kind = ("target", "info") if openmetrics else ("target_info", "gauge")
+    head = f"# HELP {name} {TARGET_HELP}\n# TYPE {name} {kind}\n"
+    return f"{head}target_info{{{_label_pairs(labels, labels.values())}}} 1\n"
 
-    def write_family(self, family: Family) -> None:
-        self._write_header(family)
-        write = self._write_histogram if family.instrument.kind is InstrumentKind.HISTOGRAM else self._write_numbers
-        write(family)
 
-    def _write_header(self, family: Family) -> None:
-        name = family.name if self._openmetrics or family.type != "counter" else f"{family.name}_total"
-        text = family.instrument.help.replace("\\", r"\\").replace("\n", r"\n")
-        text = text.replace('"', r"\"") if self._openmetrics else text
-        self._write(f"# HELP {name} {text}\n# TYPE {name} {family.type}\n")
-        if self._openmetrics and family.unit:
-            self._write(f"# UNIT {name} {family.unit}\n")
+def _header(family: Family, openmetrics: bool) -> str:
+    name = family.name if openmetrics or family.type != "counter" else f"{family.name}_total"
+    text = family.instrument.help.replace("\\", r"\\").replace("\n", r"\n")
+    text = text.replace('"', r"\"") if openmetrics else text
+    unit = f"# UNIT {name} {family.unit}\n" if openmetrics and family.unit else ""
+    return f"# HELP {name} {text}\n# TYPE {name} {family.type}\n{unit}"
 
-    def _write_numbers(self, family: Family) -> None:
-        name = f"{family.name}_total" if family.type == "counter" else family.name
-        for labels, row in _labelled(family):
-            assert not isinstance(row.value, HistogramValue)
-            self._write(f"{name}{{{labels}}} {_number(row.value)}\n" if labels else f"{name} {_number(row.value)}\n")
 
-    def _write_histogram(self, family: Family) -> None:
-        bounds = [f'le="{bound_text(bound)}"}}' for bound in (*family.instrument.buckets, math.inf)]
-        for labels, row in _labelled(family):
-            assert isinstance(row.value, HistogramValue)
-            start = f"{family.name}_bucket{{{labels}," if labels else f"{family.name}_bucket{{"
-            cumulative = list(itertools.accumulate(map(int, row.value.counts)))
-            lines = [f"{start}{bound} {count}\n" for bound, count in zip(bounds, cumulative, strict=True)]
-            for bucket, exemplar in row.value.exemplars.items() if self._openmetrics else ():
-                lines[bucket] = f"{lines[bucket][:-1]} {_exemplar(exemplar)}\n"
-            braces = f"{{{labels}}}" if labels else ""
-            lines.append(f"{family.name}_count{braces} {cumulative[-1]}\n{family.name}_sum{braces} {_number(row.value.sum)}\n")
-            self._write("".join(lines))
+def _numbers(family: Family) -> Iterator[str]:
+    name = f"{family.name}_total" if family.type == "counter" else family.name
+    for labels, row in _labelled(family):
+        assert not isinstance(row.value, HistogramValue)
+        yield f"{name}{{{labels}}} {_number(row.value)}\n" if labels else f"{name} {_number(row.value)}\n"
+
+
+def _histograms(family: Family, openmetrics: bool) -> Iterator[str]:
+    bounds = [f'le="{bound_text(bound)}"}}' for bound in (*family.instrument.buckets, math.inf)]
+    for labels, row in _labelled(family):
+        assert isinstance(row.value, HistogramValue)
+        start = f"{family.name}_bucket{{{labels}," if labels else f"{family.name}_bucket{{"
+        cumulative = list(itertools.accumulate(map(int, row.value.counts)))
+        lines = [f"{start}{bound} {count}\n" for bound, count in zip(bounds, cumulative, strict=True)]
+        for bucket, exemplar in row.value.exemplars.items() if openmetrics else ():
+            lines[bucket] = f"{lines[bucket][:-1]} {_exemplar(exemplar)}\n"
+        braces = f"{{{labels}}}" if labels else ""
+        lines.append(f"{family.name}_count{braces} {cumulative[-1]}\n{family.name}_sum{braces} {_number(row.value.sum)}\n")
+        yield "".join(lines)
 
 
 def _exemplar(one: Exemplar) -> str:

@@ -12,29 +12,35 @@ from dataclasses import dataclass, field
 
 from collector.export.histogram_merge import add_values
 from collector.instruments import AttributeValue, Instrument, InstrumentKind, Point
+from collector.workload import Workload
 
-Key = tuple[str, tuple[tuple[str, str], ...], tuple[tuple[str, AttributeValue], ...]]
+Names = tuple[tuple[str, str], ...]
+Key = tuple[str, Names, tuple[tuple[str, AttributeValue], ...]]
 
 
 @dataclass(slots=True)
 class RetiredSeries:
-    """Bounded: the one that changed longest ago gives way. Not thread-safe: used under the pipeline's lock."""
+    """Bounded: the one that changed longest ago gives way, and is counted. Not thread-safe: used under the pipeline's lock."""
 
     maximum: int = 20_000
+    forgotten: int = 0
     _points: OrderedDict[Key, tuple[Instrument, Point]] = field(default_factory=OrderedDict)
 
     def take(self, removed: Iterable[tuple[Instrument, Point]]) -> None:
         """These were taken out; gauges leave nothing behind."""
+        names: dict[int, Names] = {}  # of a workload: its series share them
         for instrument, point in removed:
             if instrument.kind is InstrumentKind.GAUGE or point.workload is None:
                 continue
-            # without what tells one start of a container from the next
-            named = {**point.workload.attributes(), "container.id": ""}
-            key = instrument.name, tuple(named.items()), tuple(sorted(point.attributes.items()))
+            owner = point.workload
+            if owner.number not in names:
+                names[owner.number] = names_of(owner)
+            key = instrument.name, names[owner.number], tuple(sorted(point.attributes.items()))
             known = self._points.pop(key, None)
             self._points[key] = instrument, point if known is None else sum_of(known[1], point)
         while len(self._points) > self.maximum:
             self._points.popitem(last=False)
+            self.forgotten += 1
 
     def points(self) -> dict[str, list[tuple[Key, Point]]]:
         """By instrument."""
@@ -43,10 +49,19 @@ class RetiredSeries:
             found.setdefault(instrument.name, []).append((key, point))
         return found
 
+    def forget_all(self) -> None:
+        self.forgotten += len(self._points)
+        self._points.clear()
+
     def drop(self, keys: Iterable[Key]) -> None:
         """Nothing goes on with these labels."""
         for key in keys:
             self._points.pop(key, None)
+
+
+def names_of(owner: Workload) -> Names:
+    """Without what tells one start of a container from the next."""
+    return tuple({**owner.attributes(), "container.id": ""}.items())
 
 
 def sum_of(earlier: Point, later: Point) -> Point:

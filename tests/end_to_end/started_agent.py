@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ from patience import PATIENCE_SECONDS
 
 
 class RunningAgent:
-    """`honeyguide run` in a process of its own, on a port that the kernel chose."""
+    """`honeyguide run` in a process of its own, on a port that the kernel chose. program: what Python runs for it."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, program: Sequence[str] = ("-m", "collector")) -> None:
         self.log = folder / "agent.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "collector", "run", "--listen", "127.0.0.1:0", *options], stdout=log, stderr=log
+                [sys.executable, *program, "run", "--listen", "127.0.0.1:0", *options], stdout=log, stderr=log
             )
         try:
             self.address = self._find_address()

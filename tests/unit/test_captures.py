@@ -55,8 +55,8 @@ def replay(path: Path, **settings: Any) -> tuple[Node, CaptureSource]:
 
 
 def metric_lines(node: Node, beginning: str) -> list[str]:
-    page, _ = node.render_metrics("") or (b"", "")
-    return [line for line in page.decode().splitlines() if line.startswith(beginning)]
+    pieces, _ = node.render_metrics("") or ((), "")
+    return [line for line in b"".join(pieces).decode().splitlines() if line.startswith(beginning)]
 
 
 def short(line: dict[str, Any]) -> tuple[Any, ...]:

@@ -58,8 +58,8 @@ class Node:
 
     def scrape(self, now: float) -> Series:
         read = Families(LABELS, self.sweep.retired.points())
-        families = read.read(Snapshot(now, self.aggregator.snapshot()))
-        self.sweep.retired.drop(read.ended)
+        families = list(read.read(Snapshot(now, self.aggregator.snapshot())))
+        self.sweep.note_read(read.ended, now)
         return {key: float(row.value) for family in families for key, row in family.rows.items()}  # type: ignore[arg-type]
 
 
@@ -104,3 +104,27 @@ def test_restarted_container_goes_on_where_the_one_before_it_ended() -> None:
         node.sweep.sweep(float(now))
         last = node.scrape(float(now))
     assert last == {}, "and both go together"
+
+
+def test_nothing_is_kept_of_gone_series_while_nobody_reads_them() -> None:
+    node = Node()
+    node.cgroup("created", 50, POD_PATH, 1)
+    node.count(50, 5, 1000.0)
+    node.cgroup("removed", 50, POD_PATH, 10)
+    for now in (1010.0, 1100.0):
+        node.sweep.sweep(now)
+    assert (node.sweep.retired.points(), node.sweep.retired.forgotten) == ({}, 0), "who never read sees no sum go down"
+
+
+def test_retired_series_of_which_the_reader_is_gone_are_forgotten_and_counted() -> None:
+    node = Node()
+    node.cgroup("created", 50, POD_PATH, 1)
+    node.count(50, 5, 1000.0)
+    node.scrape(1001.0)
+    node.cgroup("removed", 50, POD_PATH, 10)
+    node.sweep.sweep(1100.0)
+    assert list(node.sweep.retired.points()) == ["sample.rows"]
+    node.sweep.sweep(1001.0 + 900)
+    assert node.sweep.retired.forgotten == 0
+    node.sweep.sweep(1001.0 + 931)
+    assert (node.sweep.retired.points(), node.sweep.retired.forgotten) == ({}, 1)

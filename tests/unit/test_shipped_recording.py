@@ -72,15 +72,16 @@ def test_every_request_of_the_pod_is_a_flow_to_the_unit(node: Node) -> None:
 
 
 def test_metrics_say_the_same(node: Node) -> None:
-    page, _ = node.render_metrics("") or (b"", "")
-    opened = [line for line in page.decode().splitlines() if line.startswith("honeyguide_tcp_connections_opened_total{")]
+    pieces, _ = node.render_metrics("") or ((), "")
+    lines = b"".join(pieces).decode().splitlines()
+    opened = [line for line in lines if line.startswith("honeyguide_tcp_connections_opened_total{")]
     of_pod = [line for line in opened if POD in line and 'honeyguide_flow_role="client"' in line and "nginx.service" in line]
     assert [float(line.rsplit(" ", 1)[1]) for line in of_pod] == [ROUNDS * 5.0]
 
 
 def test_lookups_have_their_results(node: Node) -> None:
-    page, _ = node.render_metrics("") or (b"", "")
-    lines = [line for line in page.decode().splitlines() if line.startswith("honeyguide_dns_lookups_total{")]
+    pieces, _ = node.render_metrics("") or ((), "")
+    lines = [line for line in b"".join(pieces).decode().splitlines() if line.startswith("honeyguide_dns_lookups_total{")]
     client = [line for line in lines if 'honeyguide_dns_role="client"' in line]
     results: Counter[str] = Counter()
     for line in client:

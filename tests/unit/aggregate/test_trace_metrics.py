@@ -48,8 +48,8 @@ def page(*batches: Batch, settings: TraceMetricsSettings = BOTH) -> list[str]:
     metrics = TraceMetrics(settings, WORKLOADS.__getitem__)
     for batch in batches:
         metrics.add(batch, 1000.0)
-    text, _ = render(Snapshot(1001.0, metrics.snapshot()), "text/plain")
-    return [line for line in text.decode().splitlines() if line.startswith("traces_")]
+    pieces, _ = render(Snapshot(1001.0, metrics.snapshot()), "text/plain")
+    return [line for line in b"".join(pieces).decode().splitlines() if line.startswith("traces_")]
 
 
 def counts(lines: list[str], name: str) -> dict[str, int]:

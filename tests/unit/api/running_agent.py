@@ -98,5 +98,5 @@ class RecordedAgent:
     def health(self) -> Health:
         return Health(self.state, () if self.state is HealthState.OK else ("something is lost",))
 
-    def render_metrics(self, accept: str) -> tuple[bytes, str] | None:
-        return (b"# EOF\n", "application/openmetrics-text") if self.metrics else None
+    def render_metrics(self, accept: str) -> tuple[Iterator[bytes], str] | None:
+        return (iter((b"# ", b"EOF\n")), "application/openmetrics-text") if self.metrics else None

@@ -108,8 +108,8 @@ def requests_of(node: Node) -> Counter[tuple[Any, ...]]:
 
 
 def metrics_of(node: Node) -> list[str]:
-    page, _ = node.render_metrics("") or (b"", "")
-    return [line for line in page.decode().splitlines() if line.startswith("http_")]
+    pieces, _ = node.render_metrics("") or ((), "")
+    return [line for line in b"".join(pieces).decode().splitlines() if line.startswith("http_")]
 
 
 def test_replay_gives_the_requests_and_metrics_that_were_seen(tmp_path: Path) -> None:

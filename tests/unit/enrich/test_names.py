@@ -92,3 +92,12 @@ def test_name_given_was_learnt_before_and_is_not_over(answers: list[tuple[int, s
         name == found and moment <= asked and max(m + t for m, n, t in answers if n == found) >= asked
         for moment, name, _ in answers
     )
+
+
+def test_names_of_all_addresses_together_are_bounded() -> None:
+    table = NameTable(maximum=100)
+    for number in range(4000):
+        table.learn(bytes([10, number % 50] * 8), f"name-{number}.test", number, 60)
+    addresses = [bytes([10, number] * 8) for number in range(50)]
+    assert 90 < sum(len(table.history(one)) for one in addresses) <= 100
+    assert table.evicted > 0

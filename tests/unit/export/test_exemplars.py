@@ -122,15 +122,15 @@ def test_trace_is_the_one_that_the_span_was_placed_in() -> None:
 def test_both_formats_carry_them() -> None:
     measured = Measured(accept)
     (span,) = measured.measure(batch_of(three_requests(), [False, True, False]))
-    page, _ = render(measured.snapshot(), "application/openmetrics-text", {})
-    samples = [sample for family in text_string_to_metric_families(page.decode()) for sample in family.samples]
+    pieces, _ = render(measured.snapshot(), "application/openmetrics-text", {})
+    samples = [sample for family in text_string_to_metric_families(b"".join(pieces).decode()) for sample in family.samples]
     ((labels, shown),) = [(sample.labels, sample.exemplar) for sample in samples if sample.exemplar]
     assert labels["le"] == "0.05"
     assert (shown.labels["span_id"], float(shown.timestamp)) == (span.hex(), NOW)
     assert shown.value == pytest.approx(0.03)
     assert len(shown.labels["trace_id"]) == 32
     plain, _ = render(measured.snapshot(), "text/plain", {})
-    assert span.hex() not in plain.decode()
+    assert span.hex() not in b"".join(plain).decode()
     (request,) = StreamGrouping(RESOURCES, "cumulative", exponential=False).requests(measured.snapshot(), 1000)
     encoded = encode_metrics(to_metrics_data(request, ""))
     points = [

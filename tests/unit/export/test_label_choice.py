@@ -72,6 +72,6 @@ def test_numbers_with_whose_labels_nothing_goes_on_are_dropped() -> None:
 
 def test_retired_numbers_are_bounded() -> None:
     retired = RetiredSeries(maximum=2)
-    retired.take([(OPENED, Point(container(1, f"cart-{number}"), {}, 1.0, 1.0)) for number in range(5)])
+    retired.take([(OPENED, Point(container(number, f"cart-{number}"), {}, 1.0, 1.0)) for number in range(5)])
     kept = [point.workload.pod_name for _, point in retired.points()["tcp.opened"] if point.workload]
     assert kept == ["cart-3", "cart-4"]
