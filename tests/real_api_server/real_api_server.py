@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,11 +39,15 @@ def why_not() -> str:
 
 @dataclass
 class RealApiServer:
-    """ports: the API server's, etcd's for clients, etcd's for peers."""
+    """ports: the API server's, etcd's for clients, etcd's for peers. options: more of the server's, or other values.
+    users: lines of its file of tokens, beside the administrator's.
+    """
 
     folder: Path
     certificates: Certificates
     ports: Sequence[int]
+    options: Mapping[str, object] = field(default_factory=dict)
+    users: Sequence[str] = ()
     processes: dict[str, Process] = field(default_factory=dict)
 
     @property
@@ -91,7 +95,7 @@ class RealApiServer:
 
     def _options(self) -> list[str]:
         tokens = self.folder / "tokens.csv"
-        tokens.write_text(f"{ADMIN_TOKEN},admin,1,system:masters\n")
+        tokens.write_text("\n".join((f"{ADMIN_TOKEN},admin,1,system:masters", *self.users)))
         made, key = self.certificates, self.service_account_key
         chosen = {
             "etcd-servers": f"http://127.0.0.1:{self.ports[1]}", "secure-port": self.ports[0], "bind-address": "127.0.0.1",
@@ -102,7 +106,7 @@ class RealApiServer:
             "audit-log-path": self.folder / "audit.log", "audit-policy-file": self._audit_policy(),
             "audit-log-mode": "blocking",
         }  # fmt: skip
-        return [f"--{name}={value}" for name, value in chosen.items()]
+        return [f"--{name}={value}" for name, value in {**chosen, **self.options}.items()]
 
     def _audit_policy(self) -> Path:
         path = self.folder / "audit-policy.yaml"
