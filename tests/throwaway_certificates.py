@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Certificates:
-    """PEM files. The server's is for 127.0.0.1 and localhost; the client's subject is CN=honeyguide."""
+    """PEM files. The client's subject is CN=honeyguide."""
 
     authority: Path
     server: Path
@@ -18,7 +18,7 @@ class Certificates:
     client_key: Path
 
 
-def make_certificates(folder: Path) -> Certificates:
+def make_certificates(folder: Path, server_names: str = "IP:127.0.0.1,DNS:localhost") -> Certificates:
     """Needs the openssl program; CalledProcessError says what it did not like."""
     folder.mkdir(parents=True, exist_ok=True)
     authority, key = folder / "ca.crt", folder / "ca.key"
@@ -27,7 +27,7 @@ def make_certificates(folder: Path) -> Certificates:
     _openssl("req", "-x509", *curve, "-keyout", key, "-out", authority, "-subj", "/CN=throw-away authority", *extensions)
     for name, subject in (("server", "/CN=kube-apiserver"), ("client", "/O=system:nodes/CN=honeyguide")):
         request, names = folder / f"{name}.csr", folder / f"{name}.ext"
-        names.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n" if name == "server" else "extendedKeyUsage=clientAuth\n")
+        names.write_text(f"subjectAltName={server_names}\n" if name == "server" else "extendedKeyUsage=clientAuth\n")
         _openssl("req", *curve, "-keyout", folder / f"{name}.key", "-out", request, "-subj", subject)
         signed_by = ["-CA", authority, "-CAkey", key, "-CAcreateserial"]
         _openssl("x509", "-req", "-in", request, *signed_by, "-days", "2", "-extfile", names, "-out", folder / f"{name}.crt")

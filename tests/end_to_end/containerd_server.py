@@ -129,15 +129,15 @@ class Containerd:
         self.ctr("containers", "rm", identifier)
 
 
-def write_image(target: Path) -> None:
-    """An OCI image of one layer, which holds busybox."""
+def write_image(target: Path, seconds: int = 600) -> None:
+    """An OCI image of one layer, which holds busybox; of itself it sleeps for so long."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
         tar.add(Path(shutil.which("busybox") or "").resolve(), "bin/busybox")
     content = layer.getvalue()
     kind = "application/vnd.oci.image"
     system = {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(content).hexdigest()}"]}
-    command = {"Cmd": ["/bin/busybox", "sleep", "600"]}  # a sandbox runs that
+    command = {"Cmd": ["/bin/busybox", "sleep", str(seconds)]}  # a sandbox runs that
     settings = json.dumps({"architecture": "amd64", "os": "linux", "config": command, "rootfs": system}).encode()
     parts = {"config": describe(f"{kind}.config.v1+json", settings), "layers": [describe(f"{kind}.layer.v1.tar", content)]}
     manifest = json.dumps({"schemaVersion": 2, "mediaType": f"{kind}.manifest.v1+json", **parts}).encode()

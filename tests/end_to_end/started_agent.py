@@ -16,7 +16,33 @@ from typing import Any
 from patience import PATIENCE_SECONDS
 
 
-class RunningAgent:
+class AskedAgent:
+    """One that answers at that address; a token if it wants one."""
+
+    def __init__(self, address: str, token: str = "") -> None:
+        self.address = address
+        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def get(self, path: str) -> str:
+        request = urllib.request.Request(self.address + path, headers=self.headers)
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
+            text: str = answer.read().decode()
+            return text
+
+    def ask(self, path: str) -> Any:
+        return json.loads(self.get(path))
+
+    def wait_until(self, path: str, satisfied: Callable[[Any], bool], seconds: float = PATIENCE_SECONDS) -> Any:
+        """Asks until the answer satisfies; the last answer in any case, so that a failing assertion can show it."""
+        deadline = time.monotonic() + seconds
+        answer = self.ask(path)
+        while not satisfied(answer) and time.monotonic() < deadline:
+            time.sleep(0.2)
+            answer = self.ask(path)
+        return answer
+
+
+class RunningAgent(AskedAgent):
     """`honeyguide run` in a process of its own, on a port that the kernel chose. program: what Python runs for it."""
 
     def __init__(self, folder: Path, *options: str, program: Sequence[str] = ("-m", "collector")) -> None:
@@ -26,7 +52,7 @@ class RunningAgent:
                 [sys.executable, *program, "run", "--listen", "127.0.0.1:0", *options], stdout=log, stderr=log
             )
         try:
-            self.address = self._find_address()
+            super().__init__(self._find_address())
         except BaseException:
             self.end()
             raise
@@ -39,23 +65,6 @@ class RunningAgent:
                     return line.split()[2].rstrip(".")
             time.sleep(0.05)
         raise AssertionError(f"the agent did not start:\n{self.log.read_text()}")
-
-    def get(self, path: str) -> str:
-        with urllib.request.urlopen(self.address + path, timeout=PATIENCE_SECONDS) as answer:
-            text: str = answer.read().decode()
-            return text
-
-    def ask(self, path: str) -> Any:
-        return json.loads(self.get(path))
-
-    def wait_until(self, path: str, satisfied: Callable[[Any], bool]) -> Any:
-        """Asks until the answer satisfies; the last answer in any case, so that a failing assertion can show it."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        answer = self.ask(path)
-        while not satisfied(answer) and time.monotonic() < deadline:
-            time.sleep(0.2)
-            answer = self.ask(path)
-        return answer
 
     def stop(self) -> int:
         """Exit status after SIGTERM."""

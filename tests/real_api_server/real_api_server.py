@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,14 +29,18 @@ Process = subprocess.Popen[bytes]
 
 @dataclass(frozen=True)
 class Program:
-    """variable: of the environment, says where it lies. whole: with Kubernetes' rules for objects, RBAC and service accounts."""
+    """variable: of the environment, says where it lies, or where the folder lies in which it has that name.
+    whole: with Kubernetes' rules for objects, RBAC and service accounts.
+    """
 
     variable: str
     whole: bool
+    name: str = ""
 
     @property
     def path(self) -> str:
-        return os.environ.get(self.variable, "")
+        place = os.environ.get(self.variable, "")
+        return f"{place}/{self.name}" if place and self.name else place
 
     def etcd(self, name: str = "etcd") -> str:
         """The program of that name which belongs to it: newer servers want a newer etcd."""
@@ -58,12 +62,16 @@ LIBRARY_SERVER = Program("LIBRARY_SERVER", whole=False)
 
 @dataclass
 class RealApiServer:
-    """ports: the API server's, etcd's for clients, etcd's for peers."""
+    """ports: the API server's, etcd's for clients, etcd's for peers. options: more of the server's, or other values.
+    users: lines of its file of tokens, beside the administrator's.
+    """
 
     program: Program
     folder: Path
     certificates: Certificates
     ports: Sequence[int]
+    options: Mapping[str, object] = field(default_factory=dict)
+    users: Sequence[str] = ()
     processes: dict[str, Process] = field(default_factory=dict)
 
     @property
@@ -135,7 +143,8 @@ class RealApiServer:
 
     def _options(self) -> list[str]:
         tokens = self.folder / "tokens.csv"
-        tokens.write_text(f"{ADMIN_TOKEN},admin,1,system:masters\n{ACCOUNT_TOKEN},{ACCOUNT},2\n")
+        known = (f"{ADMIN_TOKEN},admin,1,system:masters", f"{ACCOUNT_TOKEN},{ACCOUNT},2", *self.users)
+        tokens.write_text("\n".join(known))
         made, key = self.certificates, self.service_account_key
         of_both = {
             "etcd-servers": f"http://127.0.0.1:{self.ports[1]}", "secure-port": self.ports[0], "token-auth-file": tokens,
@@ -149,7 +158,7 @@ class RealApiServer:
             "audit-log-path": self.folder / "audit.log", "audit-policy-file": self._audit_policy(),
             "audit-log-mode": "blocking",
         }  # fmt: skip
-        chosen = of_both | of_the_whole if self.program.whole else of_both
+        chosen = of_both | (of_the_whole if self.program.whole else {}) | dict(self.options)
         return [f"--{name}={value}" for name, value in chosen.items()]
 
     def _audit_policy(self) -> Path:

@@ -12,10 +12,10 @@ ENGINES_PARTS=$PWD/tests/real_engines
 build_engines() {
 	local place=$ENGINES_FOLDER
 	[ -x "$place/rotel/bin/python" ] || fetch_rotel || return
-	[ -x "$place/collector" ] && [ -x "$place/prometheus-otlp" ] && [ -x "$place/root/usr/bin/victoria-metrics" ] && return
+	[ -x "$place/collector" ] && [ -x "$place/prometheus-otlp" ] && [ -x "$place/unpacked/usr/bin/victoria-metrics" ] && return
 	say "fetching VictoriaMetrics and Prometheus 3.5, compiling the OpenTelemetry Collector and Prometheus with its OTLP receiver"
 	say "(10 to 30 minutes and 6 GB of disk, once)"
-	mkdir -p "$place"/{lists/partial,archives/partial,debs,root,go,tree/src} && list_unstable >"$place/sources.list" || return
+	mkdir -p "$place"/{lists/partial,archives/partial,debs,unpacked,go,tree/src} && list_unstable >"$place/sources.list" || return
 	touch "$place/status"
 	if ! fetch_packages || ! compile_collector || ! compile_prometheus; then
 		say "the engines could not be had; Debian's unstable suite has them"
@@ -48,7 +48,7 @@ ask_apt() {
 fetch_packages() {
 	local place=$ENGINES_FOLDER
 	quietly ask_apt apt-get update || return
-	unpack_packages "$place/root" prometheus victoria-metrics || return
+	unpack_packages "$place/unpacked" prometheus victoria-metrics || return
 	# shellcheck disable=SC2046 # one word a package
 	unpack_packages "$place/go" $(list_libraries golang-go golang-opentelemetry-collector-dev golang-github-prometheus-prometheus-dev)
 }

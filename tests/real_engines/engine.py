@@ -26,8 +26,8 @@ VARIABLE = "REAL_ENGINES"
 PLACE = Path(os.environ.get(VARIABLE, "/nonexistent"))
 PROGRAMS = {
     "prometheus": PLACE / "prometheus-otlp",
-    "packaged prometheus": PLACE / "root/usr/bin/prometheus",
-    "victoria-metrics": PLACE / "root/usr/bin/victoria-metrics",
+    "packaged prometheus": PLACE / "unpacked/usr/bin/prometheus",
+    "victoria-metrics": PLACE / "unpacked/usr/bin/victoria-metrics",
     "collector": PLACE / "collector",
     "rotel": next(PLACE.glob("rotel/lib/python3*/site-packages/rotel/rotel-agent"), PLACE / "rotel-agent"),
 }
