@@ -61,7 +61,7 @@ def run_script(release: str, files: BootFiles, words: Sequence[str], condition: 
     job = Job(
         command=shlex.join([".venv/bin/python", *words]),
         folder=ROOT,
-        environment={"PYTHONPATH": f"{ROOT}:{ROOT / 'tests/kernel'}"},
+        environment={"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{ROOT / 'tests/kernel'}"},
         kernel_arguments=condition.kernel_arguments,
         without_btf=condition.without_btf,
         seconds=SECONDS,
