@@ -107,14 +107,15 @@ def test_pushed_series_are_those_of_a_scrape(
         of_server = f'server_port="{server.port}"'
         scraped = pages_series(engine, f'{{job="scraped",{of_server}}}')
         pushed = pages_series(engine, f'{{job!="scraped",{of_server}}}')
-        names = "{__name__!~'scrape_.*|up'"
+        names = "{__name__=~'.+',__name__!~'scrape_.*|up'"
         all_scraped = {name for name, _ in pages_series(engine, f"{names},job='scraped'}}")}
         all_pushed = {name for name, _ in pages_series(engine, f"{names},job!='scraped'}}")}
         assert agent.stop() == 0
+        said = engine.said()
     assert scraped
     assert pushed == scraped
     assert all_scraped == all_pushed
-    assert "level=ERROR" not in engine.said() and "level=WARN" not in engine.said()
+    assert "level=ERROR" not in said and "level=WARN" not in said
 
 
 def test_resources_become_job_instance_and_target_info(

@@ -73,15 +73,15 @@ def counted(receiver: HttpReceiver, server: CountedServer) -> int:
 def test_a_killed_collector_costs_nothing_that_is_not_counted(
     start_agent: Callable[..., RunningAgent], server: CountedServer, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """Spans wait in the agent's queue while nobody listens; metrics are in the next interval's numbers."""
+    """Spans wait in the agent while nobody listens; metrics are in the next interval's numbers."""
     with collecting(kind, "http/protobuf", monkeypatch) as (engine, receiver):
         agent = start_agent(*ALL)
         server.be_asked(things=20, broken=0)
         wait_until(lambda: len(server_spans(receiver, server)) == 20)
         engine.stop(signal.SIGKILL)
         server.be_asked(things=30, broken=0)
-        wait_until(lambda: 'honeyguide_outcome="refused"' in agent.get("/metrics"))
-        engine.start()
+        wait_until(lambda: 'honeyguide_outcome="failed_refused"' in agent.get("/metrics"))
+        engine.start()  # spans are tried five times, for 15 s in all
         wait_until(lambda: len(server_spans(receiver, server)) == 50 and counted(receiver, server) == 50)
         assert counted(receiver, server) == 50
         assert len(server_spans(receiver, server)) == 50
