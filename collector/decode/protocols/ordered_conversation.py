@@ -81,6 +81,7 @@ class OrderedConversation:
             self._heard_at = time_ns
             self._heard_from = self._heard_from if self._heard_bytes else time_ns
             self._heard_bytes += size
+            self._heard_all = self._heard_all and not self._finished  # else some of it was an answer to another request
         self._last_side = side
         if not self._finished:
             return NOTHING

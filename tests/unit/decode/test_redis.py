@@ -347,3 +347,11 @@ def test_size_of_an_answer_of_which_some_was_lost_is_not_known() -> None:
     conversation.lose(S)
     requests += [*conversation.skip(S, unseen, 5), *conversation.feed(C, GET, 6)]
     assert [(one.operation, one.response_bytes, one.ended_at) for one in requests[8:]] == [("LRANGE", 0, 5)]
+
+
+def test_size_of_an_answer_that_is_not_read_to_its_end_is_not_known_behind_others_of_a_pipeline() -> None:
+    beginning, unseen = long_list()
+    lrange = command(b"LRANGE", b"secret", b"0", b"-1")
+    for last in ((C, GET), (S, 0)):  # the client asks again, or the connection ends
+        asked = ask(*[(C, GET), (S, NONE)] * 8, (C, GET + lrange), (S, NONE + beginning), (S, unseen), last)
+        assert [one.response_bytes for one in asked if one.operation == "LRANGE"] == [0]
